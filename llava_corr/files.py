@@ -1,0 +1,138 @@
+"""Files: written whole or not at all, read with the row and column of any fault.
+
+Also finds the data files that ship with the project (taxonomies, configurations), in a checkout and in an
+installed wheel alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from .errors import AnnotationError, LlavaCorrError, StorageError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def resource(*parts: str) -> Path:
+    """Path of a file that ships with the project, such as ``resource("data", "taxonomies", "paco_lvis.json")``.
+
+    A wheel carries these files inside the package, a checkout beside it.
+    """
+    for root in (_PACKAGE / "_resources", _PACKAGE.parent):
+        path = root.joinpath(*parts)
+        if path.exists():
+            return path
+    raise StorageError(
+        f"the project file {'/'.join(parts)} is missing",
+        where=str(_PACKAGE.parent),
+        mend="reinstall llava-corr, or restore the file in your checkout",
+    )
+
+
+@contextmanager
+def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Opens a temporary file beside ``path`` and moves it there only when the block ends without an error.
+
+    Raises:
+        StorageError: the file could not be written (disk full, no permission); ``path`` is as it was.
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        encoding = None if "b" in mode else "utf-8"
+        handle = tempfile.NamedTemporaryFile(
+            mode, encoding=encoding, dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+        )
+        temporary = handle.name
+        with handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise StorageError(
+            f"could not write {path.name}: {error.strerror or error}",
+            where=str(path.parent),
+            mend="free disk space or choose a folder you may write to, then run the same command again",
+        ) from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def write_json(path: str | Path, value: Any, *, indent: int | None = 1) -> None:
+    """Writes ``value`` as UTF-8 JSON, whole or not at all."""
+    with atomic_write(path) as handle:
+        json.dump(value, handle, indent=indent, ensure_ascii=False)
+        handle.write("\n")
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> int:
+    """Writes one line each, whole or not at all; returns the number of lines."""
+    count = 0
+    with atomic_write(path) as handle:
+        for line in lines:
+            handle.write(line + "\n")
+            count += 1
+    return count
+
+
+def read_text(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -> str:
+    """Reads UTF-8 text.
+
+    Raises:
+        error: the file is missing, unreadable or not UTF-8.
+    """
+    path = Path(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as cause:
+        raise error(f"{path.name} does not exist", where=str(path), mend="check the path") from cause
+    except UnicodeDecodeError as cause:
+        raise error(
+            f"{path.name} is not UTF-8 text: {cause.reason} at byte {cause.start}",
+            where=str(path),
+            mend="save it as UTF-8, or point to the right file",
+        ) from cause
+    except OSError as cause:
+        raise error(f"{path.name} cannot be read: {cause.strerror}", where=str(path), mend="check the path") from cause
+
+
+def read_json(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        error: the file is missing, unreadable or not JSON; the message names line and column.
+    """
+    text = read_text(path, error)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as cause:
+        raise error(
+            f"broken JSON: {cause.msg}",
+            where=f"{path}, line {cause.lineno}, column {cause.colno}",
+            mend="repair that place, or download the file again if it was cut off",
+        ) from cause
+
+
+def read_rows(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -> Iterator[tuple[int, str]]:
+    """Yields ``(row number from 1, line)`` of a JSON-lines file, blank lines left out."""
+    for number, line in enumerate(read_text(path, error).splitlines(), start=1):
+        if line.strip():
+            yield number, line

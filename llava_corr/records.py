@@ -1,0 +1,352 @@
+"""The types that cross rooms: annotated images, samples, predictions, scores.
+
+Coordinates are (x, y) in pixels of the original image with pixel centres at +0.5; boxes are x0 y0 x1 y1,
+half-open; masks are bool H x W and stay encoded (COCO RLE) until a caller needs the pixels. Records are frozen
+pydantic models: unknown or missing fields are errors, and all faults of a row are reported together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import LlavaCorrError, MaskError, PredictionError, SampleError
+from .files import read_rows, write_lines
+
+PREDICTION_SCHEMA = 1
+
+Role = Literal["object", "common", "unique"]
+Task = Literal["common_objects", "common_parts", "unique_parts"]
+BoolArray = NDArray[np.bool_]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, strict about keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Mask(Record):
+    """A binary mask as compressed COCO run-length encoding; its JSON is pycocotools' own.
+
+    Attributes:
+        size: (height, width) in pixels.
+        counts: compressed runs, column-major.
+    """
+
+    size: tuple[int, int]
+    counts: str
+
+    @classmethod
+    def from_array(cls, pixels: NDArray[Any]) -> Mask:
+        """Encodes an H x W array; any non-zero value is foreground."""
+        if pixels.ndim != 2:
+            raise MaskError(f"a mask has shape H x W, not {pixels.shape}", mend="pass one mask at a time")
+        encoded = coco_mask.encode(np.asfortranarray(pixels != 0, dtype=np.uint8))
+        return cls.from_coco(encoded)
+
+    @classmethod
+    def from_coco(cls, encoded: dict[str, Any]) -> Mask:
+        """From pycocotools' compressed dict, with ``counts`` as bytes or str."""
+        counts = encoded["counts"]
+        height, width = encoded["size"]
+        return cls(size=(int(height), int(width)), counts=counts.decode("ascii") if isinstance(counts, bytes) else counts)
+
+    def to_coco(self) -> dict[str, Any]:
+        return {"size": list(self.size), "counts": self.counts.encode("ascii")}
+
+    def to_array(self) -> BoolArray:
+        """Decodes to bool H x W.
+
+        Raises:
+            MaskError: the runs do not add up to height x width.
+        """
+        try:
+            return coco_mask.decode(self.to_coco()).astype(bool)
+        except ValueError as cause:
+            raise MaskError(f"undecodable RLE of size {self.size}: {cause}", mend="encode the mask again") from cause
+
+    @property
+    def area(self) -> int:
+        """Number of foreground pixels."""
+        return int(coco_mask.area(self.to_coco()))
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Smallest box around the foreground: x0 y0 x1 y1, half-open; all zero for an empty mask."""
+        x, y, width, height = (float(v) for v in coco_mask.toBbox(self.to_coco()))
+        return x, y, x + width, y + height
+
+    @staticmethod
+    def union(masks: Sequence[Mask]) -> Mask:
+        """The pixels in any of ``masks`` (one size, at least one mask)."""
+        _require_one_size(masks)
+        return masks[0] if len(masks) == 1 else Mask.from_coco(coco_mask.merge([m.to_coco() for m in masks]))
+
+    @staticmethod
+    def iou(first: Sequence[Mask], second: Sequence[Mask]) -> NDArray[np.float64]:
+        """Intersection over union of every pair, shape ``len(first) x len(second)``; 0 where both are empty."""
+        if not first or not second:
+            return np.zeros((len(first), len(second)))
+        _require_one_size([*first, *second])
+        return np.asarray(
+            coco_mask.iou([m.to_coco() for m in first], [m.to_coco() for m in second], [0] * len(second)), dtype=float
+        )
+
+
+def _require_one_size(masks: Sequence[Mask]) -> None:
+    sizes = {m.size for m in masks}
+    if len(sizes) != 1:
+        raise MaskError(f"masks of one image differ in size: {sorted(sizes)}", mend="check which image each belongs to")
+
+
+class Part(Record):
+    """A named part of one object instance, as visible in the image."""
+
+    name: str
+    mask: Mask
+
+
+class Keypoint(Record):
+    """A semantic point: a concept ("leg tip") and the attributes that single one out ("front", "left").
+
+    ``xy`` are pixels of the image; ``visible`` is False when the point is hidden or outside.
+    """
+
+    concept: str
+    attributes: tuple[str, ...] = ()
+    xy: tuple[float, float]
+    visible: bool
+
+
+class FunctionalPart(Record):
+    """The region that does a job: function ("pour-with"), part name ("spout"), visible pixels."""
+
+    function: str
+    name: str
+    mask: Mask
+
+
+class ImageObject(Record):
+    """One object instance; ``mask`` covers its parts and whatever of it belongs to no named part."""
+
+    category: str
+    instance_id: str
+    mask: Mask
+    parts: tuple[Part, ...] = ()
+    keypoints: tuple[Keypoint, ...] = ()
+    functional_parts: tuple[FunctionalPart, ...] = ()
+
+
+class AnnotatedImage(Record):
+    """What a reader of any source yields for one image.
+
+    ``image_id`` is unique within ``source`` and ``split``; ``path`` is the image file.
+    """
+
+    image_id: str
+    path: str
+    height: int
+    width: int
+    source: str
+    split: str
+    objects: tuple[ImageObject, ...] = ()
+
+
+class ImageRef(Record):
+    """An image of a sample: file and original size."""
+
+    path: str
+    height: int
+    width: int
+
+
+class Turn(Record):
+    """One exchange: what the user writes and what the assistant should answer."""
+
+    user: str
+    assistant: str
+
+
+class Target(Record):
+    """The truth behind one [SEG], in the order of the [SEG]s of all assistant turns."""
+
+    phrase: str
+    image_index: int
+    mask: Mask
+    turn: int
+    role: Role
+
+
+class Sample(Record):
+    """One dialogue about some images: what is trained on and tested.
+
+    Attributes:
+        id: unique in its file.
+        images: in the order of the ``(IMAGEk)`` identifiers.
+        targets: one per [SEG], in order.
+        object_tokens: one per object token of a matching dialogue, in order (empty for co-segmentation).
+        categories: classes the sample was built from (for stratified reports).
+    """
+
+    id: str
+    split: str
+    source: str
+    task: Task
+    images: tuple[ImageRef, ...]
+    turns: tuple[Turn, ...]
+    targets: tuple[Target, ...] = ()
+    object_tokens: tuple[Target, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    def truth_hash(self) -> str:
+        """Identity of everything a score depends on: task, question, image sizes, targets. Image paths do not count."""
+        truth = {
+            "id": self.id,
+            "task": self.task,
+            "sizes": [(image.height, image.width) for image in self.images],
+            "questions": [turn.user for turn in self.turns],
+            "targets": [target.model_dump() for target in self.targets],
+        }
+        return hashlib.sha256(json.dumps(truth, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Segment(Record):
+    """One predicted mask.
+
+    Attributes:
+        phrase: the words between ``<p>`` and ``</p>``, as written.
+        image_index: which image (0-based) the identifier named.
+        score: confidence in [0, 1]; by default the mean foreground probability of the mask.
+        sentence: the sentence of the answer that the [SEG] stands in.
+    """
+
+    phrase: str
+    image_index: int
+    mask: Mask
+    score: float
+    sentence: str = ""
+
+
+class Prediction(Record):
+    """A model's answer to one sample.
+
+    Attributes:
+        truth: :meth:`Sample.truth_hash` of the sample it answers.
+        trail: what the parser had to repair or drop, one line each.
+    """
+
+    schema_version: int = PREDICTION_SCHEMA
+    sample_id: str
+    truth: str
+    text: str
+    image_sizes: tuple[tuple[int, int], ...]
+    segments: tuple[Segment, ...] = ()
+    option: str | None = None
+    trail: tuple[str, ...] = ()
+
+
+class Score(Record):
+    """A measured value with its interval and the convention it follows.
+
+    ``interval`` is (low, high) at 95 %, or None where there is nothing to resample; ``per_sample`` maps sample ids
+    to the values that were averaged, where the score is an average.
+    """
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    n: int
+    convention: str
+    per_sample: dict[str, float] | None = None
+
+
+R = TypeVar("R", bound=Record)
+
+
+def parse_record(cls: type[R], text: str, where: str, error: type[LlavaCorrError]) -> R:
+    """Validates one JSON object as ``cls``; every fault of it is named.
+
+    Raises:
+        error: broken JSON, an unknown, missing or wrong field.
+    """
+    try:
+        return cls.model_validate_json(text)
+    except ValidationError as cause:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in cause.errors())
+        raise error(f"not a valid {cls.__name__}: {faults}", where=where, mend="repair or remove that row") from cause
+
+
+def write_records(path: str | Path, records: Iterable[Record]) -> int:
+    """Writes JSON lines, whole or not at all; returns how many."""
+    return write_lines(path, (record.model_dump_json() for record in records))
+
+
+def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
+    """Writes samples; image paths below the file's folder are stored relative to it, so the folder can be moved."""
+    base = Path(path).resolve().parent
+
+    def stored(sample: Sample) -> Sample:
+        images = []
+        for image in sample.images:
+            full = Path(image.path).resolve()
+            inside = full.is_relative_to(base)
+            images.append(image.model_copy(update={"path": str(full.relative_to(base)) if inside else str(full)}))
+        return sample.model_copy(update={"images": tuple(images)})
+
+    return write_records(path, (stored(sample) for sample in samples))
+
+
+def read_samples(path: str | Path) -> list[Sample]:
+    """Reads a samples file; relative image paths are taken from the file's folder.
+
+    Raises:
+        SampleError: missing file, broken row, or a sample id that occurs twice.
+    """
+    base = Path(path).resolve().parent
+    samples: list[Sample] = []
+    rows: dict[str, int] = {}
+    for number, line in read_rows(path, SampleError):
+        sample = parse_record(Sample, line, f"{path}, row {number}", SampleError)
+        _refuse_duplicate(sample.id, number, rows, path, SampleError)
+        images = tuple(i.model_copy(update={"path": str(base / i.path)}) for i in sample.images)
+        samples.append(sample.model_copy(update={"images": images}))
+    return samples
+
+
+def iter_predictions(path: str | Path) -> Iterator[Prediction]:
+    """Reads a prediction file row by row.
+
+    Raises:
+        PredictionError: missing file, broken row, another schema version, or a sample answered twice.
+    """
+    rows: dict[str, int] = {}
+    for number, line in read_rows(path, PredictionError):
+        where = f"{path}, row {number}"
+        prediction = parse_record(Prediction, line, where, PredictionError)
+        if prediction.schema_version != PREDICTION_SCHEMA:
+            raise PredictionError(
+                f"prediction schema {prediction.schema_version}, this version reads {PREDICTION_SCHEMA}",
+                where=where,
+                mend="predict again with this version, or score with the version that wrote the file",
+            )
+        _refuse_duplicate(prediction.sample_id, number, rows, path, PredictionError)
+        yield prediction
+
+
+def _refuse_duplicate(
+    name: str, number: int, rows: dict[str, int], path: str | Path, error: type[LlavaCorrError]
+) -> None:
+    if name in rows:
+        raise error(
+            f"sample id {name!r} occurs twice", where=f"{path}, rows {rows[name]} and {number}", mend="keep one of them"
+        )
+    rows[name] = number
