@@ -58,7 +58,9 @@ class Mask(Record):
         """From pycocotools' compressed dict, with ``counts`` as bytes or str."""
         counts = encoded["counts"]
         height, width = encoded["size"]
-        return cls(size=(int(height), int(width)), counts=counts.decode("ascii") if isinstance(counts, bytes) else counts)
+        return cls(
+            size=(int(height), int(width)), counts=counts.decode("ascii") if isinstance(counts, bytes) else counts
+        )
 
     def to_coco(self) -> dict[str, Any]:
         return {"size": list(self.size), "counts": self.counts.encode("ascii")}
@@ -69,10 +71,22 @@ class Mask(Record):
         Raises:
             MaskError: the runs do not add up to height x width.
         """
-        try:
-            return coco_mask.decode(self.to_coco()).astype(bool)
-        except ValueError as cause:
-            raise MaskError(f"undecodable RLE of size {self.size}: {cause}", mend="encode the mask again") from cause
+        self.check()
+        return coco_mask.decode(self.to_coco()).astype(bool)
+
+    def check(self) -> None:
+        """Makes sure the runs cover the image exactly; pycocotools reads past short runs without a word.
+
+        Raises:
+            MaskError: unreadable characters, a negative run, or runs that do not add up to height x width.
+        """
+        total = _run_total(self.counts)
+        if total != self.size[0] * self.size[1]:
+            said = "is unreadable" if total is None else f"covers {total} pixels"
+            raise MaskError(
+                f"undecodable RLE: it {said}, size {self.size} needs {self.size[0] * self.size[1]}",
+                mend="encode the mask again",
+            )
 
     @property
     def area(self) -> int:
@@ -100,6 +114,28 @@ class Mask(Record):
         return np.asarray(
             coco_mask.iou([m.to_coco() for m in first], [m.to_coco() for m in second], [0] * len(second)), dtype=float
         )
+
+
+def _run_total(counts: str) -> int | None:
+    """Sum of the runs of a compressed RLE; None if it cannot be read.
+
+    COCO's code: characters from ``0`` carry 5 bits each, low bits first, 0x20 for "more follow" and 0x10 of the last as
+    the sign; from the fourth run on the number is the difference to the run two before.
+    """
+    codes = np.frombuffer(counts.encode("utf-8"), dtype=np.uint8).astype(np.int64) - 48
+    if not codes.size or codes.min() < 0 or codes.max() > 63 or codes[-1] & 0x20:
+        return None
+    ends = np.flatnonzero(~codes & 0x20)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > 7:  # 35 bits: no run of an image needs more
+        return None
+    places = 5 * (np.arange(codes.size) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((codes & 0x1F) << places, starts)
+    runs -= np.where(codes[ends] & 0x10, 1 << 5 * lengths, 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return int(runs.sum()) if runs.min() >= 0 else None
 
 
 def _require_one_size(masks: Sequence[Mask]) -> None:
