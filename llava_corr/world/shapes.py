@@ -136,8 +136,15 @@ def box(x: float, y: float, z: float, *, bevel: float = 0.0) -> Mesh:
         inset = rounded_rectangle(x - 2 * bevel * 0.7, y - 2 * bevel * 0.7, bevel * 0.4, segments=len(outline) // 4)
         half = z / 2
         rows = np.stack(
-            [np.column_stack([ring, np.full(len(ring), h)]) for ring, h in (
-                (inset, -half), (outline, -half + bevel * 0.7), (outline, half - bevel * 0.7), (inset, half))]
+            [
+                np.column_stack([ring, np.full(len(ring), h)])
+                for ring, h in (
+                    (inset, -half),
+                    (outline, -half + bevel * 0.7),
+                    (outline, half - bevel * 0.7),
+                    (inset, half),
+                )
+            ]
         )
         vertices, faces = _grid(rows, close_u=True)
         n = len(outline)
@@ -161,35 +168,44 @@ def rounded_rectangle(x: float, y: float, radius: float, *, segments: int = 4) -
     return np.concatenate(points)
 
 
-def lathe(profile: Sequence[tuple[float, float]], *, segments: int = 20, sharp: float = 40.0) -> Mesh:
+def lathe(profile: ArrayLike, *, segments: int = 20, sharp: float = 40.0, outline: ArrayLike | None = None) -> Mesh:
     """Turns a profile of (radius, z) points, listed from bottom to top along the outside, about the z axis.
 
     A hollow vessel continues over the rim and down the inside. Edges sharper than ``sharp`` degrees stay crisp.
+    ``outline`` (S x 2, counter-clockwise around the origin) takes the place of the unit circle, so that radius 1
+    lies on it: rectangular trays, oval baskets, bodies of guitars.
     """
     points = np.asarray(profile, float)
-    steps = np.diff(points, axis=0)
-    keep = np.concatenate([[True], np.hypot(*steps.T) > 1e-9])
-    points = points[keep]
+    points = points[np.concatenate([[True], np.hypot(*np.diff(points, axis=0).T) > 1e-9])]
     steps = np.diff(points, axis=0)
     outward = np.column_stack([steps[:, 1], -steps[:, 0]]) / np.hypot(*steps.T)[:, None]
-    angles = np.linspace(0, 2 * np.pi, segments, endpoint=False)
-    ring = np.column_stack([np.cos(angles), np.sin(angles)])
-    vertices, faces, normals = [], [], []
-    crisp = np.cos(np.radians(sharp))
-    count = 0
-    for k in range(len(steps)):
-        ends = []
-        for near, neighbour in ((k, k - 1), (k + 1, k + 1)):
-            joined = 0 <= neighbour < len(steps) and outward[k] @ outward[neighbour] > crisp
-            normal = outward[k] + (outward[neighbour] if joined else 0)
-            ends.append((points[near], normal / np.linalg.norm(normal)))
-        rows = np.stack([np.column_stack([ring * p[0], np.full(segments, p[1])]) for p, _ in ends])
-        rows_n = np.stack([np.column_stack([ring * n[0], np.full(segments, n[1])]) for _, n in ends])
-        v, f = _grid(rows, close_u=True)
-        vertices.append(v), faces.append(f + count), normals.append(rows_n.reshape(-1, 3))
-        count += len(v)
-    mesh = Mesh(np.concatenate(vertices), np.concatenate(faces), np.concatenate(normals))
-    return _drop_degenerate(mesh)
+    joined = np.einsum("kc,kc->k", outward[1:], outward[:-1]) > np.cos(np.radians(sharp))
+    near, far = outward.copy(), outward.copy()  # normals at the lower and upper end of every step
+    near[1:] += outward[:-1] * joined[:, None]
+    far[:-1] += outward[1:] * joined[:, None]
+    ends = np.stack([points[:-1], points[1:]], 1)[:, :, None]
+    slopes = np.stack([near, far], 1)[:, :, None]
+    ring, side, support = _unit_outline(segments, outline)
+    vertices = np.empty((len(steps), 2, len(ring), 3))
+    vertices[..., :2], vertices[..., 2] = ends[..., :1] * ring, ends[..., 1]
+    normals = np.empty_like(vertices)
+    normals[..., :2], normals[..., 2] = slopes[..., :1] * side, slopes[..., 1] * support
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    faces = _grid(vertices[0], close_u=True)[1] + (2 * len(ring) * np.arange(len(steps)))[:, None, None]
+    return _drop_degenerate(Mesh(vertices.reshape(-1, 3), faces.reshape(-1, 3), normals.reshape(-1, 3)))
+
+
+def _unit_outline(segments: int, outline: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
+    """Points (S x 2) that a lathe passes at radius 1, their outward normals (S x 2) and support distances (S)."""
+    if outline is None:
+        angles = np.linspace(0, 2 * np.pi, segments, endpoint=False)
+        ring = np.column_stack([np.cos(angles), np.sin(angles)])
+        return ring, ring, np.ones(segments)
+    ring = np.asarray(outline, float)
+    along = np.roll(ring, -1, axis=0) - np.roll(ring, 1, axis=0)
+    side = np.column_stack([along[:, 1], -along[:, 0]])
+    side /= np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-12)
+    return ring, side, np.einsum("sc,sc->s", ring, side)
 
 
 def _drop_degenerate(mesh: Mesh) -> Mesh:
@@ -272,12 +288,17 @@ def _signed_area(outline: Floats) -> float:
 
 
 def _triangulate(outline: Floats) -> Ints:
-    """Ear clipping of a counter-clockwise simple polygon."""
+    """Ear clipping of a counter-clockwise simple polygon; a fan where it is convex."""
+    edges = np.diff(outline, axis=0, append=outline[:1])
+    following = np.roll(edges, -1, axis=0)
+    if np.all(edges[:, 0] * following[:, 1] - edges[:, 1] * following[:, 0] >= 0):
+        n = len(outline)
+        return np.stack([np.zeros(n - 2, int), np.arange(1, n - 1), np.arange(2, n)], 1)
     remaining = list(range(len(outline)))
-    triangles = []
+    triangles: list[tuple[int, ...]] = []
 
-    def cross(a: Floats, b: Floats, c: Floats) -> float:
-        return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
+    def cross(a: Floats, b: Floats, p: Floats) -> Floats:
+        return (b[0] - a[0]) * (p[..., 1] - a[1]) - (b[1] - a[1]) * (p[..., 0] - a[0])
 
     while len(remaining) > 3:
         for k in range(len(remaining)):
@@ -286,8 +307,8 @@ def _triangulate(outline: Floats) -> Ints:
             if cross(a, b, c) <= 1e-15:
                 continue
             others = outline[[r for r in remaining if r not in (i, j, m)]]
-            inside = [min(cross(a, b, p), cross(b, c, p), cross(c, a, p)) > 0 for p in others]
-            if not any(inside):
+            inside = (cross(a, b, others) > 0) & (cross(b, c, others) > 0) & (cross(c, a, others) > 0)
+            if not inside.any():
                 triangles.append((i, j, m))
                 remaining.pop(k)
                 break
