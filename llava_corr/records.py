@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -253,6 +254,24 @@ class Sample(Record):
             "targets": [target.model_dump() for target in self.targets],
         }
         return hashlib.sha256(json.dumps(truth, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass
+class Dialogue:
+    """One conversation about some pictures, decoded and ready for the processor.
+
+    Attributes:
+        id: named in every error.
+        image_keys: keys into the batch's pictures, in the order of the ``<image>`` markers; dialogues that share a
+            picture share its towers' pass.
+        turns: (user, assistant) texts; the assistant text is None where an answer is asked for.
+        targets: (image index, bool mask H x W) behind each [SEG] of the assistant texts, in order.
+    """
+
+    id: str
+    image_keys: Sequence[str]
+    turns: Sequence[tuple[str, str | None]]
+    targets: Sequence[tuple[int, BoolArray]] = field(default_factory=list)
 
 
 class Segment(Record):

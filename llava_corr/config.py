@@ -1,0 +1,253 @@
+"""The typed experiment: one YAML file is one experiment.
+
+``load_config("tiny/calico.yaml", ["training.max_steps=10"])`` reads YAML and dotted overrides with OmegaConf, checks
+everything at once with pydantic, and names every unknown key with a "did you mean". A bare name resolves in the
+project's ``configs/``; a file may build on another with ``base: other.yaml``. Nothing below the entry points sees
+these objects: builders hand plain numbers on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import ConfigError
+from .files import resource
+from .registry import did_you_mean
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TokenizerSection(Section):
+    """Where the tokenizer comes from: a folder or hub id, or trained on the training dialogues."""
+
+    path: str | None = Field(None, description="folder or hub id; null trains one on the training dialogues")
+    vocab_size: int = Field(2048, gt=256, description="size of a tokenizer that is trained here")
+
+
+class VisionSection(Section):
+    """EVA-CLIP tower (InstructBLIP's); the defaults are EVA-CLIP-g."""
+
+    image_size: int = 224
+    patch_size: int = 14
+    hidden_size: int = 1408
+    num_hidden_layers: int = 39
+    num_attention_heads: int = 16
+    intermediate_size: int = 6144
+
+
+class QFormerSection(Section):
+    """Q-Former; the defaults are InstructBLIP's."""
+
+    num_query_tokens: int = 32
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    cross_attention_frequency: int = 2
+
+
+class TrunkSection(Section):
+    """Llama-type language trunk; the defaults are Vicuna-7B-v1.5."""
+
+    hidden_size: int = 4096
+    intermediate_size: int = 11008
+    num_hidden_layers: int = 32
+    num_attention_heads: int = 32
+    max_position_embeddings: int = 4096
+    rms_norm_eps: float = 1e-5
+
+
+class GroundingSection(Section):
+    """SAM encoder and mask decoder; the defaults are ViT-H."""
+
+    image_size: int = 1024
+    patch_size: int = 16
+    hidden_size: int = 1280
+    num_hidden_layers: int = 32
+    num_attention_heads: int = 16
+    window_size: int = 14
+    global_attn_indexes: tuple[int, ...] = (7, 15, 23, 31)
+    prompt_size: int = Field(256, description="width of the neck, the prompts and the mask decoder")
+    decoder_mlp: int = 2048
+    decoder_heads: int = 8
+
+
+class ModelSection(Section):
+    """The composition of the LVLM."""
+
+    tokenizer: TokenizerSection = TokenizerSection()
+    vision: VisionSection = VisionSection()
+    qformer: QFormerSection = QFormerSection()
+    trunk: TrunkSection = TrunkSection()
+    grounding: GroundingSection = GroundingSection()
+    system: str = Field(
+        "A chat between a curious human and an artificial intelligence assistant. "
+        "The assistant gives helpful, detailed, and polite answers to the human's questions.",
+        description="system sentence in front of every dialogue",
+    )
+
+
+class DataSection(Section):
+    """Samples files (JSON lines of ``records.Sample``)."""
+
+    train: str
+    validation: str | None = None
+    blind: bool = Field(False, description="replace every picture by plain grey: what can be guessed without looking")
+    workers: int = Field(0, ge=0)
+
+
+class LossSection(Section):
+    """Weights of the losses (Calico section 3.5; facts 5.3 rows 1 and 2)."""
+
+    language: float = Field(1.0, ge=0)
+    mask: float = Field(2.0, ge=0)
+    dice: float = Field(0.5, ge=0)
+    mask_kind: Literal["focal", "bce"] = "focal"
+    focal_alpha: float = Field(0.25, description="weight of foreground pixels; negative switches the weighting off")
+    focal_gamma: float = Field(2.0, ge=0)
+    mask_size: int = Field(256, gt=0, description="side of the square canvas on which masks are compared, pixels")
+
+
+class TrainingSection(Section):
+    """Optimisation; the defaults are the paper's (C.1)."""
+
+    max_steps: int = Field(5000, gt=0)
+    batch_size: int = Field(4, gt=0, description="dialogues per device and micro-step")
+    gradient_accumulation: int = Field(4, gt=0)
+    learning_rate: float = Field(4e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup_steps: int = Field(100, ge=0)
+    schedule: Literal["linear", "cosine"] = "linear"
+    max_grad_norm: float = Field(1.0, gt=0)
+    bf16: bool = True
+    gradient_checkpointing: bool = False
+    losses: LossSection = LossSection()
+    deepspeed: str | None = Field("zero2.json", description="file in zero_configs/, or a path; null trains without")
+    logging_steps: int = Field(10, gt=0)
+    save_steps: int = Field(500, gt=0)
+    max_minutes: float | None = Field(None, gt=0, description="stop in good order after this long, schedule included")
+
+
+class PredictionSection(Section):
+    """How answers are generated."""
+
+    batch_size: int = Field(8, gt=0)
+    max_new_tokens: int = Field(512, gt=0)
+
+
+class ExperimentConfig(Section):
+    """One experiment."""
+
+    name: str
+    seed: int = 0
+    output_dir: str = Field("runs", description="the run folder is output_dir/name")
+    data: DataSection
+    model: ModelSection = ModelSection()
+    training: TrainingSection = TrainingSection()
+    prediction: PredictionSection = PredictionSection()
+
+    @property
+    def run_dir(self) -> Path:
+        return Path(self.output_dir) / self.name
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def resolve_config_path(name: str | Path) -> Path:
+    """The file ``name`` if it exists, else the file of that name in the project's ``configs/``."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    root = resource("configs")
+    if not path.is_absolute() and (root / path).is_file():
+        return root / path
+    known = [str(p.relative_to(root)) for p in root.rglob("*.yaml")]
+    raise ConfigError(f"there is no configuration {str(name)!r}", mend=did_you_mean(str(name), known))
+
+
+def load_config(name: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Reads an experiment.
+
+    Args:
+        name: path, or bare name in ``configs/``.
+        overrides: dotted ``key=value`` pairs; values are YAML.
+
+    Raises:
+        ConfigError: no such file, broken YAML, or any faulty keys or values, all listed together.
+    """
+    path = resolve_config_path(name)
+    values = _read_yaml(path, seen=())
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"override {override!r} is not key=value", mend="write --set training.max_steps=100")
+    try:
+        merged = OmegaConf.merge(OmegaConf.create(values), OmegaConf.from_dotlist(list(overrides)))
+        plain = OmegaConf.to_container(merged, resolve=True)
+    except (OmegaConfBaseException, yaml.YAMLError) as cause:
+        raise ConfigError(f"cannot merge the overrides: {cause}", where=str(path), mend="check keys and values") from cause
+    return validate(ExperimentConfig, plain, where=str(path))
+
+
+def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """YAML of ``path`` laid over that of its ``base``."""
+    if path in seen:
+        raise ConfigError(f"{path.name} builds on itself", where=str(path), mend="remove the circular base")
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(path))
+    except yaml.YAMLError as cause:
+        raise ConfigError(f"broken YAML: {cause}", where=str(path), mend="repair that place") from cause
+    except UnicodeDecodeError as cause:
+        raise ConfigError("not UTF-8 text", where=str(path), mend="save the file as UTF-8") from cause
+    if not isinstance(values, dict):
+        raise ConfigError("the file holds no mapping of keys", where=str(path), mend="start from a file in configs/")
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    beside = path.parent / str(base)
+    below = _read_yaml(beside if beside.is_file() else resolve_config_path(str(base)), (*seen, path))
+    merged = OmegaConf.merge(OmegaConf.create(below), OmegaConf.create(values))
+    return OmegaConf.to_container(merged)  # type: ignore[return-value]
+
+
+def validate(schema: type[S], values: Any, where: str) -> S:
+    """Checks plain values against a schema; all faults in one error, each unknown key with a suggestion."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as cause:
+        faults = [_fault(schema, error["loc"], error["type"], error["msg"]) for error in cause.errors()]
+        listing = "\n".join(f"    {fault}" for fault in faults)
+        raise ConfigError(
+            f"{len(faults)} fault{'s' if len(faults) != 1 else ''} in the configuration:\n{listing}",
+            where=where,
+            mend="correct all of them, in the file or with --set",
+        ) from cause
+
+
+def _fault(schema: type[Section], location: Iterable[Any], kind: str, message: str) -> str:
+    steps = [str(step) for step in location]
+    name = ".".join(steps)
+    if kind != "extra_forbidden":
+        return f"{name}: {message}"
+    owner: Any = schema
+    for step in steps[:-1]:
+        fields = getattr(owner, "model_fields", {})
+        owner = fields[step].annotation if step in fields else None
+    known = getattr(owner, "model_fields", {})
+    return f"{name}: unknown key, {did_you_mean(steps[-1], known)}"

@@ -1,0 +1,97 @@
+"""Builders: from the sections of an experiment to a model and its processor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import (
+    InstructBlipQFormerConfig,
+    InstructBlipVisionConfig,
+    LlamaConfig,
+    PreTrainedTokenizerBase,
+    SamConfig,
+    SamMaskDecoderConfig,
+    SamPromptEncoderConfig,
+    SamVisionConfig,
+)
+from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
+
+from ..config import GroundingSection, ModelSection
+from ..errors import ConfigError
+from ..grammar import IMAGE, SEG
+from .configuration import LlavaCorrConfig
+from .processing import LlavaCorrProcessor
+
+
+def build_config(model: ModelSection, tokenizer: PreTrainedTokenizerBase) -> LlavaCorrConfig:
+    """The transformers configuration of a model section."""
+    vision = model.vision.model_dump()
+    qformer = model.qformer.model_dump(exclude={"num_query_tokens"})
+    trunk = model.trunk.model_dump()
+    return LlavaCorrConfig(
+        vision_config=InstructBlipVisionConfig(**vision),
+        qformer_config=InstructBlipQFormerConfig(
+            **qformer, encoder_hidden_size=model.vision.hidden_size, vocab_size=1, max_position_embeddings=1
+        ),
+        text_config=LlamaConfig(
+            **trunk,
+            vocab_size=len(tokenizer),
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            tie_word_embeddings=False,
+        ),
+        grounding_config=_sam_config(model.grounding),
+        num_query_tokens=model.qformer.num_query_tokens,
+        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
+        seg_token_id=tokenizer.convert_tokens_to_ids(SEG),
+    )
+
+
+def _sam_config(section: GroundingSection) -> SamConfig:
+    shared: dict[str, Any] = {"image_size": section.image_size, "patch_size": section.patch_size}
+    return SamConfig(
+        vision_config=SamVisionConfig(
+            **shared,
+            hidden_size=section.hidden_size,
+            num_hidden_layers=section.num_hidden_layers,
+            num_attention_heads=section.num_attention_heads,
+            window_size=section.window_size,
+            global_attn_indexes=list(section.global_attn_indexes),
+            output_channels=section.prompt_size,
+            num_pos_feats=section.prompt_size // 2,
+        ).to_dict(),
+        prompt_encoder_config=SamPromptEncoderConfig(**shared, hidden_size=section.prompt_size).to_dict(),
+        mask_decoder_config=SamMaskDecoderConfig(
+            hidden_size=section.prompt_size,
+            mlp_dim=section.decoder_mlp,
+            num_attention_heads=section.decoder_heads,
+            iou_head_hidden_dim=section.prompt_size,
+        ).to_dict(),
+    )
+
+
+def build_processor(model: ModelSection, tokenizer: PreTrainedTokenizerBase, mask_size: int) -> LlavaCorrProcessor:
+    """Tokenizer and image preprocessings of a model section.
+
+    Raises:
+        ConfigError: ``mask_size`` does not divide the grounding canvas.
+    """
+    canvas = model.grounding.image_size
+    if canvas % mask_size:
+        raise ConfigError(
+            f"training.losses.mask_size {mask_size} does not divide model.grounding.image_size {canvas}",
+            mend="choose a divisor, for example a quarter of it: the size at which the decoder draws",
+        )
+    tokenizer.model_max_length = model.trunk.max_position_embeddings
+    side = {"height": model.vision.image_size, "width": model.vision.image_size}
+    square = {"height": canvas, "width": canvas}
+    return LlavaCorrProcessor(
+        image_processor=BlipImageProcessorPil(size=side),
+        grounding_image_processor=SamImageProcessorPil(size={"longest_edge": canvas}, pad_size=square),
+        tokenizer=tokenizer,
+        num_query_tokens=model.qformer.num_query_tokens,
+        system=model.system,
+        mask_size=mask_size,
+    )

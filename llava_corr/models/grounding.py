@@ -1,0 +1,61 @@
+"""From [SEG] states to masks: the [SEG] projection and SAM (Calico eq. 3; facts 1.5).
+
+Axis letters: U distinct images, K masks, D trunk width, G prompt width, H W sides of the mask logits.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from transformers import SamConfig, SamModel
+
+
+class SegProjection(nn.Module):
+    """Linear, ReLU, Linear: D -> D -> G (GLaMM's ``text_hidden_fcs``)."""
+
+    def __init__(self, hidden_size: int, prompt_size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, prompt_size)
+        )
+
+    def forward(self, states_KD: Tensor) -> Tensor:
+        return self.layers(states_KD)
+
+
+class Grounding(nn.Module):
+    """SAM with [SEG] vectors in place of points and boxes."""
+
+    def __init__(self, config: SamConfig) -> None:
+        super().__init__()
+        self.sam = SamModel._from_config(config)
+        self._freeze_what_has_no_loss()
+
+    def _freeze_what_has_no_loss(self) -> None:
+        """Only mask token 0 is decoded, and points, boxes and masks never prompt: the rest gets no gradient."""
+        decoder = self.sam.mask_decoder
+        for module in (self.sam.prompt_encoder, decoder.iou_prediction_head, *decoder.output_hypernetworks_mlps[1:]):
+            module.requires_grad_(False)
+
+    def encode(self, pixels_UCHW: Tensor) -> Tensor:
+        """Grounding features U x G x h x w of the padded square pictures."""
+        return self.sam.vision_encoder(pixels_UCHW).last_hidden_state
+
+    def decode(self, features_UGhw: Tensor, prompts_KG: Tensor, image_of_K: Tensor) -> Tensor:
+        """Mask logits K x H x W of all masks of the batch in one decoder call; masks do not see one another.
+
+        Args:
+            features_UGhw: what :meth:`encode` returned.
+            prompts_KG: projected [SEG] states.
+            image_of_K: which of the U images each mask lies in.
+        """
+        features = features_UGhw[image_of_K]
+        position = self.sam.get_image_wide_positional_embeddings().to(features.dtype)
+        dense = self.sam.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        logits, _ = self.sam.mask_decoder(
+            image_embeddings=features,
+            image_positional_embeddings=position.expand(len(features), -1, -1, -1),
+            sparse_prompt_embeddings=prompts_KG[:, None, None],
+            dense_prompt_embeddings=dense.expand(len(features), -1, *features.shape[-2:]),
+            multimask_output=False,
+        )
+        return logits[:, 0, 0]

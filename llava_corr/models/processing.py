@@ -1,0 +1,201 @@
+"""The processor: dialogues and pictures in, one batch with checked index maps out.
+
+Every ``<image>`` is expanded to its Q image tokens, so labels, padding and all positions follow from the ids alone.
+A count that does not agree is an error with the sample's id and both numbers; nothing is cut to fit.
+Axis letters as in ``modeling.py``; M is the side of the canvas on which masks are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import BatchFeature, ProcessorMixin
+
+from ..errors import CountMismatchError, SampleError
+from ..grammar import IMAGE, SEG
+from ..losses.language import IGNORE_INDEX
+from ..records import Dialogue
+
+Picture = NDArray[np.uint8]
+
+
+class LlavaCorrProcessor(ProcessorMixin):
+    """Tokenizer and the two image preprocessings (vision tower and grounding).
+
+    Args:
+        image_processor: resizes for the vision tower (BLIP: direct bicubic resize, aspect not kept; facts 4.1).
+        grounding_image_processor: longest side to the canvas, padded right and bottom (SAM; facts 1.4).
+        tokenizer: a fast tokenizer that knows the grammar's special tokens.
+        num_query_tokens: Q.
+        system: sentence in front of every dialogue; may be empty.
+        mask_size: M.
+    """
+
+    def __init__(
+        self,
+        image_processor: Any = None,
+        grounding_image_processor: Any = None,
+        tokenizer: Any = None,
+        num_query_tokens: int = 32,
+        system: str = "",
+        mask_size: int = 256,
+        **kwargs: Any,
+    ) -> None:
+        self.num_query_tokens = num_query_tokens
+        self.system = system
+        self.mask_size = mask_size
+        super().__init__(image_processor, grounding_image_processor, tokenizer, **kwargs)
+        self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE)
+        self.seg_token_id = tokenizer.convert_tokens_to_ids(SEG)
+
+    @property
+    def canvas(self) -> int:
+        """Side of the grounding square, pixels."""
+        return self.grounding_image_processor.pad_size["height"]
+
+    def __call__(
+        self, dialogues: Sequence[Dialogue], pictures: Mapping[str, Picture], *, padding_side: str = "right"
+    ) -> BatchFeature:
+        """Builds a batch for ``forward`` (answers given) or ``answer`` (last answer None, pad left).
+
+        Args:
+            dialogues: B conversations.
+            pictures: key -> H x W x 3 uint8; every key that a dialogue names.
+
+        Raises:
+            CountMismatchError: markers and pictures, or [SEG]s and targets, differ in number.
+            SampleError: a dialogue is longer than the trunk's context.
+        """
+        keys = list(dict.fromkeys(key for dialogue in dialogues for key in dialogue.image_keys))
+        unique = {key: u for u, key in enumerate(keys)}
+        encoded = [self.encode(dialogue) for dialogue in dialogues]
+        batch = self._pad(encoded, padding_side)
+        batch["image_index"] = torch.tensor([unique[k] for d in dialogues for k in d.image_keys], dtype=torch.long)
+        batch["image_owner"] = torch.tensor(
+            [row for row, d in enumerate(dialogues) for _ in d.image_keys], dtype=torch.long
+        )
+        batch |= self._images([pictures[key] for key in keys])
+        trained = (batch["labels"] == self.seg_token_id).nonzero()
+        batch["seg_positions"] = trained
+        batch["seg_image"] = torch.tensor(
+            [unique[d.image_keys[index]] for d in dialogues for index, _ in d.targets], dtype=torch.long
+        )
+        batch["mask_targets"] = self.mask_targets([mask for d in dialogues for _, mask in d.targets])
+        return BatchFeature(batch)
+
+    def encode(self, dialogue: Dialogue) -> tuple[list[int], list[int]]:
+        """Token ids and labels of one dialogue; only the assistant's words and their end are trained."""
+        self._check_counts(dialogue)
+        text, spans = self._layout(dialogue)
+        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids, labels = [self.tokenizer.bos_token_id], [IGNORE_INDEX]
+        for token, (start, end) in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True):
+            trained = any(a <= start and end <= b for a, b in spans)
+            repeat = self.num_query_tokens if token == self.image_token_id else 1
+            ids += [token] * repeat
+            labels += [token if trained else IGNORE_INDEX] * repeat
+        limit = self.tokenizer.model_max_length
+        if len(ids) > limit:
+            raise SampleError(
+                f"{len(ids)} tokens, the context holds {limit}",
+                where=f"sample {dialogue.id}",
+                mend="leave the sample out, use fewer images, or a trunk with a longer context; nothing is cut",
+            )
+        return ids, labels
+
+    def _check_counts(self, dialogue: Dialogue) -> None:
+        users = "".join(user for user, _ in dialogue.turns)
+        answers = "".join(assistant or "" for _, assistant in dialogue.turns)
+        for name, found, wanted in (
+            ("<image> markers and pictures", users.count(IMAGE), len(dialogue.image_keys)),
+            ("[SEG] tokens and masks", answers.count(SEG), len(dialogue.targets)),
+        ):
+            if found != wanted:
+                raise CountMismatchError(
+                    f"{name} differ: {found} and {wanted}", where=f"sample {dialogue.id}", mend="run llava-corr doctor"
+                )
+        if SEG in users or IMAGE in answers:
+            raise CountMismatchError(
+                f"{SEG} in a question or {IMAGE} in an answer", where=f"sample {dialogue.id}", mend="remove it"
+            )
+
+    def _layout(self, dialogue: Dialogue) -> tuple[str, list[tuple[int, int]]]:
+        """The whole text (Vicuna v1 template) and the character spans that are trained."""
+        text, spans = self.system, []
+        for user, assistant in dialogue.turns:
+            text += f"{' ' if text and not text.endswith(self.tokenizer.eos_token) else ''}USER: {user} ASSISTANT:"
+            if assistant is not None:
+                start = len(text)
+                text += f" {assistant}{self.tokenizer.eos_token}"
+                spans.append((start, len(text)))
+        return text, spans
+
+    def _pad(self, encoded: Sequence[tuple[list[int], list[int]]], side: str) -> dict[str, Tensor]:
+        longest = max(len(ids) for ids, _ in encoded)
+        shape = (len(encoded), longest)
+        input_ids = torch.full(shape, self.tokenizer.pad_token_id)
+        labels = torch.full(shape, IGNORE_INDEX)
+        attention_mask = torch.zeros(shape, dtype=torch.long)
+        for row, (ids, targets) in enumerate(encoded):
+            place = slice(longest - len(ids), None) if side == "left" else slice(len(ids))
+            input_ids[row, place] = torch.tensor(ids)
+            labels[row, place] = torch.tensor(targets)
+            attention_mask[row, place] = 1
+        return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
+
+    def _images(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
+        """Pictures for both towers as uint8; normalisation happens on the device."""
+        plain = {"do_rescale": False, "do_normalize": False, "return_tensors": "np"}
+        vision = self.image_processor(list(pictures), **plain)["pixel_values"]
+        grounding = self.grounding_image_processor(list(pictures), **plain)
+        return {
+            "pixel_values": _as_uint8(vision),
+            "grounding_pixels": _as_uint8(grounding["pixel_values"]),
+            "grounding_sizes": torch.as_tensor(np.asarray(grounding["reshaped_input_sizes"]), dtype=torch.long),
+        }
+
+    def mask_targets(self, masks: Sequence[NDArray[np.bool_]]) -> Tensor:
+        """K x M x M uint8: foreground share of each canvas cell, times 255."""
+        side, block = self.mask_size, self.canvas // self.mask_size
+        out = np.zeros((len(masks), side, side), np.uint8)
+        for k, mask in enumerate(masks):
+            height, width = self.grounding_size(*mask.shape)
+            grey = (mask * np.uint8(255)).astype(np.uint8)
+            if mask.shape != (height, width):
+                grey = np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BOX))
+            square = np.zeros((self.canvas, self.canvas), np.float32)
+            square[:height, :width] = grey
+            out[k] = np.rint(square.reshape(side, block, side, block).mean((1, 3)))
+        return torch.from_numpy(out)
+
+    def grounding_size(self, height: int, width: int) -> tuple[int, int]:
+        """Size of a picture on the grounding square, before padding: longest side to the canvas, half up."""
+        scale = self.canvas / max(height, width)
+        return int(height * scale + 0.5), int(width * scale + 0.5)
+
+    def mask_probabilities(self, logits_Khw: Tensor, sizes: Sequence[tuple[int, int]]) -> list[NDArray[np.float32]]:
+        """Foreground probabilities at original sizes: logits to the canvas, crop, to the original size (facts 1.5 4)."""
+        if len(logits_Khw) == 0:
+            return []
+        canvas = F.interpolate(
+            logits_Khw[:, None].float(), (self.canvas, self.canvas), mode="bilinear", align_corners=False
+        )
+        out = []
+        for logits, size in zip(canvas, sizes, strict=True):
+            height, width = self.grounding_size(*size)
+            picture = logits[None, :, :height, :width]
+            if (height, width) != tuple(size):
+                picture = F.interpolate(picture, size, mode="bilinear", align_corners=False)
+            out.append(picture[0, 0].sigmoid().cpu().numpy())
+        return out
+
+
+def _as_uint8(values: Any) -> Tensor:
+    return torch.from_numpy(np.clip(np.rint(np.asarray(values)), 0, 255).astype(np.uint8))

@@ -1,0 +1,88 @@
+"""What a run shows and keeps while it trains: one progress line, a JSON-lines log, a clock."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class ProgressLine(TrainerCallback):
+    """One line with steps, losses and ETA, on rank 0."""
+
+    def __init__(self, clock: TimeBudget | None = None) -> None:
+        self.bar: tqdm | None = None
+        self.clock = clock
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", dynamic_ncols=True)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
+    ) -> None:
+        if self.bar is not None and "language" in logs:
+            shown = {name: f"{logs[name]:.3f}" for name in ("language", "mask", "dice") if name in logs}
+            left = f", {self.clock.minutes_left():.1f} min left" if self.clock and self.clock.seconds else ""
+            self.bar.set_postfix_str(" ".join(f"{k} {v}" for k, v in shown.items()) + left, refresh=False)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class JsonLinesLog(TrainerCallback):
+    """Appends every log entry to ``train_log.jsonl``, on rank 0."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            with self.path.open("a", encoding="utf-8") as handle:
+                handle.write(json.dumps({"step": state.global_step, "time": time.time(), **logs}) + "\n")
+
+
+class TimeBudget(TrainerCallback):
+    """Share of the run that is over, by steps or by the clock, whichever is further; ends the run when the time is up.
+
+    The share of rank 0 counts for all ranks, so that learning rates and the end agree everywhere.
+    """
+
+    def __init__(self, max_steps: int, minutes: float | None) -> None:
+        self.max_steps = max_steps
+        self.seconds = minutes * 60 if minutes else None
+        self.started = time.monotonic()
+        self.share_of_time = 0.0
+
+    def progress(self, step: int) -> float:
+        """In [0, 1]; 1 when steps or time are used up."""
+        return min(1.0, max(step / self.max_steps, self.share_of_time))
+
+    def minutes_left(self) -> float:
+        return max(0.0, (self.seconds or 0.0) - (time.monotonic() - self.started)) / 60
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self.started = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        if self.seconds:
+            share = torch.tensor((time.monotonic() - self.started) / self.seconds, device=args.device)
+            if torch.distributed.is_initialized():
+                torch.distributed.broadcast(share, 0)
+            self.share_of_time = float(share)
+            control.should_training_stop |= self.share_of_time >= 1
+        return control

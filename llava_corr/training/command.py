@@ -1,0 +1,43 @@
+"""The command line of training: ``scripts/train.py`` and ``llava-corr train``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from ..config import load_config
+from ..errors import LlavaCorrError
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, help="YAML file, or a name in configs/")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, may be repeated")
+    parser.add_argument("--dry-run", action="store_true", help="build everything, take no step")
+    # The DeepSpeed launcher passes its rank this way; the environment says the same.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=-1, help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    config = load_config(args.config, args.set)
+    from .sft import train
+
+    train(config, dry_run=args.dry_run)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the command line and trains; errors meant for the user come out as text, without a traceback."""
+    parser = argparse.ArgumentParser(description="Train one experiment.")
+    add_arguments(parser)
+    rank_zero = int(os.environ.get("RANK", "0")) == 0
+    logging.basicConfig(level=logging.INFO if rank_zero else logging.ERROR, format="%(message)s")
+    try:
+        return run(parser.parse_args(argv))
+    except LlavaCorrError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2

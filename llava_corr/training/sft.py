@@ -1,0 +1,182 @@
+"""Supervised fine-tuning on dialogues: builds the parts from one experiment and runs the trainer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch.utils.data import Dataset
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from ..config import ExperimentConfig, ModelSection, TrainingSection
+from ..datasets.collate import Collator
+from ..errors import SampleError
+from ..files import resource
+from ..models.build import build_config, build_processor
+from ..models.modeling import LlavaCorrForConditionalGeneration, LossWeights
+from ..models.processing import LlavaCorrProcessor
+from ..models.tokenizing import train_tokenizer
+from ..records import Sample, read_samples
+from .callbacks import JsonLinesLog, ProgressLine, TimeBudget
+from .runs import prepare_run, update_run
+from .trainer import DialogueTrainer
+
+logger = logging.getLogger(__name__)
+
+
+class SampleDataset(Dataset):
+    """Samples in file order."""
+
+    def __init__(self, samples: list[Sample]) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+
+def load_tokenizer(section: ModelSection, samples: list[Sample]) -> PreTrainedTokenizerBase:
+    """The named tokenizer, or one trained on the dialogues."""
+    if section.tokenizer.path:
+        return AutoTokenizer.from_pretrained(section.tokenizer.path)
+    texts = (text for sample in samples for turn in sample.turns for text in (turn.user, turn.assistant))
+    return train_tokenizer(texts, section.tokenizer.vocab_size)
+
+
+def build_model(
+    config: ExperimentConfig, samples: list[Sample]
+) -> tuple[LlavaCorrForConditionalGeneration, LlavaCorrProcessor]:
+    """Model with fresh weights (seeded) and processor of an experiment."""
+    transformers.set_seed(config.seed)
+    tokenizer = load_tokenizer(config.model, samples)
+    losses = config.training.losses
+    processor = build_processor(config.model, tokenizer, losses.mask_size)
+    model = LlavaCorrForConditionalGeneration(build_config(config.model, tokenizer))
+    focal = losses.mask_kind == "focal"
+    model.loss_weights = LossWeights(
+        losses.language,
+        losses.mask,
+        losses.dice,
+        focal_gamma=losses.focal_gamma if focal else 0.0,
+        focal_alpha=losses.focal_alpha if focal else -1.0,
+    )
+    return model, processor
+
+
+def training_arguments(config: ExperimentConfig, folder: Path) -> TrainingArguments:
+    """The trainer's arguments of an experiment."""
+    t = config.training
+    return TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        max_steps=t.max_steps,
+        per_device_train_batch_size=t.batch_size,
+        gradient_accumulation_steps=t.gradient_accumulation,
+        learning_rate=t.learning_rate,
+        adam_beta1=t.betas[0],
+        adam_beta2=t.betas[1],
+        weight_decay=t.weight_decay,
+        warmup_steps=t.warmup_steps,
+        max_grad_norm=t.max_grad_norm,
+        bf16=t.bf16,
+        gradient_checkpointing=t.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        logging_steps=t.logging_steps,
+        save_steps=t.save_steps,
+        save_total_limit=2,
+        seed=config.seed,
+        data_seed=config.seed,
+        dataloader_num_workers=config.data.workers,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        deepspeed=_deepspeed_file(t) if _launched() else None,
+        remove_unused_columns=False,
+        report_to=["tensorboard"],
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        ddp_find_unused_parameters=False,
+        accelerator_config={"dispatch_batches": False},
+    )
+
+
+def _launched() -> bool:
+    """Whether a launcher (deepspeed, torchrun) started this process."""
+    return "WORLD_SIZE" in os.environ
+
+
+def _deepspeed_file(section: TrainingSection) -> str | None:
+    if section.deepspeed is None:
+        return None
+    return section.deepspeed if Path(section.deepspeed).is_file() else str(resource("zero_configs", section.deepspeed))
+
+
+def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
+    """Runs an experiment to its end, continuing from the last checkpoint of its run folder.
+
+    Args:
+        config: the experiment.
+        dry_run: build everything, take no step.
+
+    Returns:
+        The run folder; ``model/`` in it holds weights, configuration and processor.
+    """
+    samples = read_samples(config.data.train)
+    if not samples:
+        raise SampleError("the training file holds no sample", where=config.data.train, mend="run llava-corr data")
+    model, processor = build_model(config, samples)
+    parameters = sum(p.numel() for p in model.parameters())
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    logger.info("%d samples, %.2f M parameters, %.2f M trained", len(samples), parameters / 1e6, trainable / 1e6)
+    if dry_run:
+        return config.run_dir
+    rank_zero = int(os.environ.get("RANK", "0")) == 0
+    folder = prepare_run(config) if rank_zero else config.run_dir
+    trainer = build_trainer(config, folder, model, processor, samples)
+    started = time.monotonic()
+    checkpoints = folder / "checkpoints"
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    result = trainer.train(resume_from_checkpoint=last)
+    trainer.save_model(str(folder / "model"))
+    if rank_zero:
+        processor.save_pretrained(folder / "model")
+        summary: dict[str, Any] = {
+            "train_seconds": round(time.monotonic() - started, 1),
+            "steps": result.global_step,
+            "parameters": parameters,
+            "trainable_parameters": trainable,
+            "world_size": trainer.args.world_size,
+        }
+        update_run(folder, **summary)
+        logger.info("trained: %s", json.dumps(summary))
+    return folder
+
+
+def build_trainer(
+    config: ExperimentConfig,
+    folder: Path,
+    model: LlavaCorrForConditionalGeneration,
+    processor: LlavaCorrProcessor,
+    samples: list[Sample],
+) -> DialogueTrainer:
+    """The trainer with its callbacks."""
+    clock = TimeBudget(config.training.max_steps, config.training.max_minutes)
+    trainer = DialogueTrainer(
+        model=model,
+        args=training_arguments(config, folder),
+        train_dataset=SampleDataset(samples),
+        data_collator=Collator(processor, blind=config.data.blind),
+        callbacks=[clock, ProgressLine(clock), JsonLinesLog(folder / "train_log.jsonl")],
+        clock=clock,
+        cosine=config.training.schedule == "cosine",
+    )
+    for noisy in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(noisy)
+    return trainer

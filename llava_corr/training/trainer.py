@@ -1,0 +1,89 @@
+"""HF Trainer with losses by name and global denominators.
+
+Every term is a sum over the whole optimiser step (all ranks, all accumulation steps) divided by that step's global
+count of tokens or masks, so batch shape, rank count and accumulation do not change the loss.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import Trainer
+
+from ..errors import TrainingError
+from ..losses.language import IGNORE_INDEX
+from .callbacks import TimeBudget
+
+TERMS = ("language", "mask", "dice")
+
+
+class DialogueTrainer(Trainer):
+    """Trains the LVLM on processor batches.
+
+    Args:
+        clock: says how far the run is; drives the learning rate.
+        cosine: cosine instead of linear decay.
+    """
+
+    def __init__(self, *args: Any, clock: TimeBudget, cosine: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.clock, self.cosine = clock, cosine
+        self.loss_is_scaled_for_ga = True  # compute_loss divides by the counts of the whole optimiser step
+        self._window = torch.zeros(5, dtype=torch.float64)  # sums by term, then counts, since the last log
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
+        """Tokens and masks of the optimiser step, over all ranks."""
+        tokens = sum(int((b["labels"][:, 1:] != IGNORE_INDEX).sum()) for b in batch_samples)
+        masks = sum(len(b["seg_image"]) for b in batch_samples)
+        counts = torch.tensor([[tokens, masks]], device=device)
+        return self.accelerator.gather(counts).sum(0)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Any:
+        sample_ids = inputs.pop("sample_ids", [])
+        outputs = model(**inputs, loss_denominators=num_items_in_batch)
+        if not torch.isfinite(outputs.loss):
+            raise TrainingError(
+                f"the loss is {float(outputs.loss)} (sums: {dict(zip(TERMS, outputs.loss_sums.tolist(), strict=True))})",
+                where=f"step {self.state.global_step}, samples {', '.join(sample_ids)}",
+                mend="look at these samples, lower the learning rate, or train in fp32; the last checkpoint is intact",
+            )
+        if model.training:
+            self._window += torch.cat([outputs.loss_sums.double().cpu(), outputs.counts.double().cpu()])
+        # Gradients are averaged over ranks; the denominators are global already.
+        loss = outputs.loss * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Adds the mean of every term over the window since the last log, over all ranks."""
+        if "loss" in logs:
+            # gloo and nccl alike reduce float32; the sums of one window fit.
+            window = self.accelerator.reduce(self._window.float().to(self.args.device), reduction="sum").cpu()
+            sums, (tokens, masks) = window[:3].tolist(), window[3:].tolist()
+            means = [s / max(n, 1.0) for s, n in zip(sums, (tokens, masks, masks), strict=True)]
+            logs = logs | dict(zip(TERMS, means, strict=True)) | {"tokens": tokens, "masks": masks}
+            self._window.zero_()
+        super().log(logs, *args, **kwargs)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
+        """Warm-up, then linear or cosine decay to zero over the run, by steps or by the clock."""
+        warmup = self.args.warmup_steps
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / (warmup + 1)
+            done = self.clock.progress(step)
+            return 0.5 * (1 + math.cos(math.pi * done)) if self.cosine else 1 - done
+
+        if self.lr_scheduler is None:
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)
+        return self.lr_scheduler
