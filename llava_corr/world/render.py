@@ -1,0 +1,216 @@
+"""Ray casting: a scene becomes geometry buffers (which piece, where, facing where) and a picture.
+
+Embree finds the hits; everything else is numpy on flat float32 arrays. Light is computed in :mod:`.lighting`. Axis
+letters: T triangles, H x W pixels, N rays or points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+from numpy.typing import NDArray
+
+from .materials import KINDS, Look
+from .objects import Piece
+from .scene import Placed, Scene
+from .textures import shade_points
+
+Float32s = NDArray[np.float32]
+Ints = NDArray[np.int32]
+
+
+class Geometry:
+    """The triangles of all items in one Embree scene, with tables from triangle to piece to item and look.
+
+    Attributes:
+        pieces: every piece of every item, in order.
+        piece_item: item index per piece.
+        piece_look: index into ``looks`` per piece.
+        looks: (item index, look) pairs.
+    """
+
+    def __init__(self, items: tuple[Placed, ...]) -> None:
+        self.items = items
+        self.pieces: list[Piece] = []
+        self.looks: list[tuple[int, Look]] = []
+        piece_item, piece_look, counts = [], [], []
+        triangles, normals = [], []
+        for index, item in enumerate(items):
+            slots: dict[str, int] = {}
+            points, directions = _to_world(item)
+            start = 0
+            for piece in item.model.pieces:
+                if piece.material not in slots:
+                    slots[piece.material] = len(self.looks)
+                    self.looks.append((index, item.looks[piece.material]))
+                self.pieces.append(piece)
+                piece_item.append(index)
+                piece_look.append(slots[piece.material])
+                counts.append(len(piece.mesh.faces))
+                faces = piece.mesh.faces + start
+                triangles.append(points.take(faces, axis=0))
+                normals.append(directions.take(faces, axis=0))
+                start += len(piece.mesh.vertices)
+        self.triangles = np.concatenate(triangles)
+        self.normals = np.concatenate(normals).reshape(-1, 9)
+        self.triangle_piece = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        self.piece_item = np.array(piece_item, np.int32)
+        self.piece_look = np.array(piece_look, np.int32)
+        self.embree = EmbreeScene()
+        TriangleMesh(self.embree, self.triangles)
+
+    def cast(self, origins: Float32s, directions: Float32s) -> Hits:
+        """First hits of N rays."""
+        found = self.embree.run(origins, directions, output=1)
+        return Hits(self, directions, found)
+
+    def blocked(self, origins: Float32s, directions: Float32s, reach: Float32s) -> NDArray[np.bool_]:
+        """Whether anything lies within ``reach`` (in lengths of the direction) along N rays."""
+        return self.embree.run(origins, directions, query="OCCLUDED", dists=reach) == 0
+
+    def first_triangle(self, origins: Float32s, directions: Float32s, reach: Float32s) -> Ints:
+        """Triangle that N rays hit first within ``reach``, or -1."""
+        return self.embree.run(origins, directions, dists=reach)
+
+    @cached_property
+    def look_colours(self) -> Float32s:
+        """Mean linear colour of every look."""
+        return np.stack([0.6 * look.colour + 0.4 * look.second if look.pattern != "plain" else look.colour
+                         for _, look in self.looks])  # fmt: skip
+
+    def look_table(self, value: Callable[[Look], float]) -> Float32s:
+        """A number per look."""
+        return np.array([value(look) for _, look in self.looks], np.float32)
+
+
+def _to_world(item: Placed) -> tuple[Float32s, Float32s]:
+    """World vertices and normals of all pieces of an item, V x 3 float32 each."""
+    turn = item.pose[:3, :3].T
+    pieces = item.model.pieces
+    points = np.concatenate([p.mesh.vertices for p in pieces]) @ turn + item.pose[:3, 3]
+    scale = np.cbrt(np.linalg.det(item.pose[:3, :3]))
+    normals = np.concatenate([p.mesh.normals for p in pieces]) @ (turn / scale)
+    return points.astype(np.float32), normals.astype(np.float32)
+
+
+class Hits:
+    """The rays of a cast that hit something.
+
+    Attributes:
+        rays: indices of the rays that hit, M.
+        triangle: T indices, M.
+        distance: in lengths of the ray's direction, M.
+        facing: geometric unit normal turned towards the ray's origin, M x 3.
+    """
+
+    def __init__(self, geometry: Geometry, directions: Float32s, found: dict[str, NDArray[np.generic]]) -> None:
+        self.geometry = geometry
+        rays = np.flatnonzero(found["primID"] >= 0)
+        self.rays = rays
+        self.triangle = found["primID"][rays]
+        self.distance = found["tfar"][rays]
+        self._u, self._v = found["u"][rays], found["v"][rays]
+        self.direction = directions.take(rays, axis=0)
+        facing = found["Ng"].take(rays, axis=0)
+        facing /= np.sqrt(np.einsum("nk,nk->n", facing, facing) + np.float32(1e-30))[:, None]
+        away = np.einsum("nk,nk->n", facing, self.direction) > 0
+        facing[away] *= -1
+        self.facing = facing
+
+    @property
+    def piece(self) -> Ints:
+        return self.geometry.triangle_piece.take(self.triangle)
+
+    def smooth_normals(self) -> Float32s:
+        """Interpolated unit normals turned towards the ray's origin, M x 3."""
+        corner = self.geometry.normals.take(self.triangle, axis=0)
+        u, v = self._u[:, None], self._v[:, None]
+        normal = corner[:, 0:3] * (1 - u - v)
+        normal += corner[:, 3:6] * u
+        normal += corner[:, 6:9] * v
+        flip = np.einsum("nk,nk->n", normal, self.facing) < 0
+        normal[flip] *= -1
+        normal /= np.sqrt(np.einsum("nk,nk->n", normal, normal) + np.float32(1e-20))[:, None]
+        return normal
+
+
+@dataclass
+class Surface:
+    """What the camera sees, for the M pixels that are not sky.
+
+    Attributes:
+        pixel: flat index of each pixel in the image.
+        look: index into the geometry's looks.
+        point: world coordinates, M x 3.
+        normal: smooth unit normal, M x 3.
+        facing: geometric unit normal, M x 3.
+        view: unit direction from the camera, M x 3.
+        distance: from the camera, M.
+        depth: along the optical axis, M.
+    """
+
+    pixel: NDArray[np.intp]
+    piece: Ints
+    look: Ints
+    point: Float32s
+    normal: Float32s
+    facing: Float32s
+    view: Float32s
+    distance: Float32s
+    depth: Float32s
+
+
+def see(geometry: Geometry, scene: Scene) -> Surface:
+    """Casts one ray through every pixel centre."""
+    camera = scene.camera
+    directions = camera.directions(camera.pixel_centres())
+    origin = camera.position.astype(np.float32)
+    hits = geometry.cast(np.broadcast_to(origin, directions.shape).copy(), directions)
+    length = np.sqrt(np.einsum("nk,nk->n", hits.direction, hits.direction))
+    piece = hits.piece
+    return Surface(
+        pixel=hits.rays,
+        piece=piece,
+        look=geometry.piece_look.take(piece),
+        point=origin + hits.direction * hits.distance[:, None],
+        normal=hits.smooth_normals(),
+        facing=hits.facing,
+        view=hits.direction / length[:, None],
+        distance=hits.distance * length,
+        depth=hits.distance,
+    )
+
+
+def surface_colours(geometry: Geometry, surface: Surface, focal: float) -> tuple[Float32s, Float32s]:
+    """Texture every visible point: linear albedo M x 3, and unit normals with the relief of rough kinds M x 3."""
+    order = np.argsort(surface.look.astype(np.uint16), kind="stable")
+    counts = np.bincount(surface.look, minlength=len(geometry.looks))
+    albedo = np.empty((len(order), 3), np.float32)
+    normal = surface.normal.copy()
+    slant = np.abs(np.einsum("nk,nk->n", surface.facing, surface.view))
+    stretch = surface.distance / np.maximum(slant, np.float32(0.12))
+    start = 0
+    for (index, look), count in zip(geometry.looks, counts, strict=True):
+        chosen = order[start : start + count]
+        start += count
+        if not count:
+            continue
+        if look.pattern == "plain" and not KINDS[look.kind].grit:
+            albedo[chosen] = look.colour
+            continue
+        item = geometry.items[index]
+        inverse = np.linalg.inv(item.pose) / item.unit
+        local = surface.point.take(chosen, axis=0) @ inverse[:3, :3].T.astype(np.float32)
+        local += inverse[:3, 3].astype(np.float32)
+        step = np.float32(np.cbrt(abs(np.linalg.det(inverse[:3, :3]))) / focal)
+        colour, tilt = shade_points(look, local, stretch.take(chosen) * step)
+        albedo[chosen] = colour
+        if tilt is not None:
+            normal[chosen] += tilt
+    normal /= np.sqrt(np.einsum("nk,nk->n", normal, normal) + np.float32(1e-20))[:, None]
+    return albedo, normal
