@@ -1,0 +1,9 @@
+"""Benchmarks, one file each: samples, scores, version, licence, citation; and baselines that answer them.
+
+``BENCHMARKS.load("mixedparts")`` gives the function that scores predictions on it.
+"""
+
+from ..registry import Registry
+
+BENCHMARKS = Registry("benchmark", {"mixedparts": "llava_corr.benchmarks.mixedparts:score"})
+BASELINES = Registry("baseline", {"prior-only": "llava_corr.benchmarks.baselines:prior_only"})

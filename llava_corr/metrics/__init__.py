@@ -1,0 +1,1 @@
+"""Scores as pure functions on arrays and strings; importing this room loads neither torch nor transformers."""
