@@ -1,0 +1,165 @@
+"""What can be wrong with one sample: each check yields (kind, detail) pairs; ``MENDS`` says what to do about a kind.
+
+Used by :mod:`llava_corr.datasets.doctor`. Masks are checked on their run lengths, without decoding them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..grammar import IMAGE, OBJECT_TOKEN, SegmentSpan, names_parts, normalise_label, parse_answer
+from ..records import Mask, Sample, Target
+
+Fault = tuple[str, str]
+
+MENDS = {
+    "not_utf8": "save the row as UTF-8, or leave it out",
+    "broken_json": "repair the row at that column, or leave it out",
+    "invalid_field": "give the field the type that llava_corr.records.Sample asks for; remove unknown fields",
+    "duplicate_id": "give every sample of a file its own id",
+    "marker_count": "write one <image> per image, in the user's turns",
+    "marker_in_answer": "images belong to the user's turns: take <image> out of the answer",
+    "identifier_order": "let the k-th <image> be followed by (IMAGEk)",
+    "identifier_out_of_range": "name only images that the sample has, counted from 1 in text and from 0 in targets",
+    "seg_count": "write one [SEG] per target, in the order of the targets",
+    "unreadable_answer": "write every grounding as <p> phrase </p> [SEG] (IMAGEk)",
+    "phrase_mismatch": "let target and text name the same thing, in the same order",
+    "image_mismatch": "let target and text ground in the same image, in the same order",
+    "role_mismatch": "objects stand in sentences without the word part, parts in sentences with it, roles fit the task",
+    "object_token_count": "write one object token per entry of object_tokens",
+    "turn_out_of_range": "count the turns of targets from 0",
+    "image_size": "write the size of the image file in pixels",
+    "mask_size": "encode the mask at the size of its image",
+    "undecodable_mask": "encode the mask again (pycocotools compressed run lengths)",
+    "empty_mask": "leave out what is not visible, in targets and text",
+    "image_missing": "restore the file or correct the path (relative paths start at the samples file)",
+    "image_truncated": "download or copy the image again",
+    "image_unreadable": "replace the file by an image that Pillow reads",
+    "shared_between_splits": "keep the image in one split only",
+}
+
+ROLES = {
+    "common_objects": {"object"},
+    "common_parts": {"object", "common"},
+    "unique_parts": {"object", "unique"},
+}
+_IDENTIFIER = re.compile(r"\(IMAGE(\d+)\)")
+_MARKED = re.compile(rf"{IMAGE}\s*\(IMAGE(\d+)\)")
+
+
+def check_sample(sample: Sample) -> list[Fault]:
+    """All faults of ``sample`` that can be seen without opening its images."""
+    return list(chain(_check_question(sample), _check_answers(sample), _check_targets(sample)))
+
+
+def _check_question(sample: Sample) -> Iterator[Fault]:
+    question = "\n".join(turn.user for turn in sample.turns)
+    count = len(sample.images)
+    markers = question.count(IMAGE)
+    if markers != count or not count:
+        yield "marker_count", f"{markers} {IMAGE} for {count} images"
+    numbers = [int(n) for n in _IDENTIFIER.findall(question)]
+    wrong = sorted({n for n in numbers if not 1 <= n <= count})
+    if wrong:
+        yield "identifier_out_of_range", f"the question names {_identifiers(wrong)}, there are {count} images"
+    marked = [int(n) for n in _MARKED.findall(question)]
+    if numbers and not wrong and markers == count and marked != list(range(1, count + 1)):
+        yield "identifier_order", f"{IMAGE} markers carry {_identifiers(marked)}"
+    if any(IMAGE in turn.assistant for turn in sample.turns):
+        yield "marker_in_answer", f"{IMAGE} in an answer"
+    tokens = question.count(OBJECT_TOKEN)
+    if tokens != len(sample.object_tokens):
+        yield "object_token_count", f"{tokens} {OBJECT_TOKEN} for {len(sample.object_tokens)} object tokens"
+
+
+def _identifiers(numbers: list[int]) -> str:
+    return ", ".join(f"(IMAGE{n})" for n in numbers) or "none"
+
+
+def _check_answers(sample: Sample) -> Iterator[Fault]:
+    for number, turn in enumerate(sample.turns):
+        targets = [target for target in sample.targets if target.turn == number]
+        answer = parse_answer(turn.assistant, len(sample.images))
+        for line in answer.trail:
+            unknown = line.startswith("dropped_unknown_image")
+            yield "identifier_out_of_range" if unknown else "unreadable_answer", f"turn {number}: {line}"
+        if answer.seg_count != len(targets):
+            yield "seg_count", f"turn {number}: {answer.seg_count} [SEG] for {len(targets)} targets"
+        elif len(answer.segments) == answer.seg_count:
+            for k, (segment, target) in enumerate(zip(answer.segments, targets, strict=True)):
+                yield from _check_pair(f"turn {number}, [SEG] {k}", segment, target)
+
+
+def _check_pair(where: str, segment: SegmentSpan, target: Target) -> Iterator[Fault]:
+    if normalise_label(segment.phrase) != normalise_label(target.phrase):
+        yield "phrase_mismatch", f"{where}: text says {segment.phrase!r}, target {target.phrase!r}"
+    if segment.image_index != target.image_index:
+        yield "image_mismatch", f"{where}: text says image {segment.image_index}, target {target.image_index} (from 0)"
+    if names_parts(segment.sentence) == (target.role == "object"):
+        yield "role_mismatch", f"{where}: role {target.role!r} in the sentence {segment.sentence!r}"
+
+
+def _check_targets(sample: Sample) -> Iterator[Fault]:
+    for k, image in enumerate(sample.images):
+        if image.height < 1 or image.width < 1:
+            yield "image_size", f"image {k} is {image.height} x {image.width}"
+    for name, targets in (("target", sample.targets), ("object token", sample.object_tokens)):
+        for k, target in enumerate(targets):
+            yield from _check_target(f"{name} {k} ({target.phrase!r})", target, sample)
+    turns = [target.turn for target in sample.targets]
+    if turns != sorted(turns):
+        yield "phrase_mismatch", f"targets are not in the order of the turns: {turns}"
+    for role in sorted({target.role for target in sample.targets} - ROLES.get(sample.task, set())):
+        yield "role_mismatch", f"role {role!r} in task {sample.task!r}"
+
+
+def _check_target(where: str, target: Target, sample: Sample) -> Iterator[Fault]:
+    if not 0 <= target.turn < len(sample.turns):
+        yield "turn_out_of_range", f"{where}: turn {target.turn} of {len(sample.turns)}"
+    if 0 <= target.image_index < len(sample.images):
+        image = sample.images[target.image_index]
+        if target.mask.size != (image.height, image.width):
+            yield "mask_size", f"{where}: mask {target.mask.size}, image {image.height, image.width}"
+    else:
+        yield "identifier_out_of_range", f"{where}: image {target.image_index} (from 0) of {len(sample.images)}"
+    try:
+        runs = run_lengths(target.mask)
+    except ValueError as fault:
+        yield "undecodable_mask", f"{where}: {fault}"
+    else:
+        if not runs[1::2].sum():
+            yield "empty_mask", f"{where}: no pixel"
+
+
+def run_lengths(mask: Mask) -> NDArray[Any]:
+    """Run lengths of a mask, background first, column-major; the format is the COCO API's ``rleFrString``.
+
+    Raises:
+        ValueError: characters outside the code, a value cut off, a negative run, or runs that do not fill the mask.
+    """
+    codes = np.frombuffer(mask.counts.encode("utf-8"), np.uint8).astype(np.int64) - 48
+    if not codes.size or codes.min() < 0 or codes.max() > 63:
+        raise ValueError("empty run lengths" if not codes.size else "characters that are no run-length code")
+    more = (codes & 32) != 0
+    ends = np.flatnonzero(~more)
+    if more[-1]:
+        raise ValueError("the run lengths are cut off")
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > 10:
+        raise ValueError("a run is longer than any image")
+    place = np.arange(codes.size) - np.repeat(starts, lengths)
+    values = np.add.reduceat((codes & 31) << (5 * place), starts)
+    values -= np.where(codes[ends] & 16, np.left_shift(1, 5 * lengths), 0)  # two's complement of 5 bits a character
+    values[1::2] = np.cumsum(values[1::2])  # from the fourth on, a value is the difference to the last but one
+    values[2::2] = np.cumsum(values[2::2])
+    height, width = mask.size
+    if values.min() < 0 or values.sum() != height * width:
+        raise ValueError(f"the runs add up to {values.sum()} pixels, the mask has {height * width}")
+    return values

@@ -1,0 +1,159 @@
+"""Command line of MixedParts.
+
+    llava-corr data --source paco_lvis=/data/paco --source partimagenet=/data/pin --split all --count 10000 --out mixed
+    llava-corr data --world work/world --split train --count 2000 --out work/mixedparts
+
+Writes per split ``{split}.jsonl`` (the samples), ``{split}_statistics.json`` and ``.md``, and ``{split}_build.json``
+(spec, seed, roots, refused draws, every finding).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from ...errors import ConfigError, Findings, SampleError
+from ...files import atomic_write, write_json
+from ...records import AnnotatedImage, read_samples, write_samples
+from ...sources import SOURCES as READERS
+from . import classes
+from .build import Builder
+from .phrasings import SPLITS
+from .pool import Pool
+from .spec import MixedPartsSpec
+from .statistics import describe, to_markdown
+from .views import view_images
+
+logger = logging.getLogger(__name__)
+
+HELD_OUT_OF = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``llava-corr data``."""
+    roots = parser.add_argument_group("where the annotations are (one of)")
+    roots.add_argument("--source", action="append", metavar="NAME=ROOT", help=f"one of {', '.join(READERS.names())}")
+    roots.add_argument("--world", metavar="ROOT", help=f"folder that holds {', '.join(classes.SOURCES)}")
+    parser.add_argument("--split", choices=[*SPLITS, "all"], default="all")
+    parser.add_argument("--count", type=int, default=1000, help="samples per split (default: 1000)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", required=True, metavar="FOLDER")
+    parser.add_argument("--spec", metavar="JSON", help="fields of MixedPartsSpec that differ from the defaults")
+    parser.add_argument(
+        "--without-test",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"this source has no test split: its val serves as test, 1 in {HELD_OUT_OF} of its train images as val",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Builds the splits asked for; returns 0.
+
+    Raises:
+        LlavaCorrError: unusable arguments, annotations or spec.
+    """
+    roots = source_roots(args.source or [], args.world)
+    spec = MixedPartsSpec.from_json(args.spec) if args.spec else MixedPartsSpec()
+    unknown = sorted(set(args.without_test) - set(roots))
+    if unknown or args.count < 1 or args.seed < 0:
+        raise ConfigError(
+            f"--without-test {', '.join(unknown)} is not among the sources"
+            if unknown
+            else f"--count {args.count} --seed {args.seed}: samples are counted from 1, seeds from 0",
+            mend="correct the argument",
+        )
+    for split in SPLITS if args.split == "all" else [args.split]:
+        build_split(roots, spec, split, args.count, args.seed, Path(args.out), args.without_test)
+    return 0
+
+
+def source_roots(sources: list[str], world: str | None) -> dict[str, Path]:
+    """Reader name -> root folder, from ``NAME=ROOT`` arguments or from a world's folder.
+
+    Raises:
+        ConfigError: neither or both are given, an argument has no ``=``, a source is given twice, no folder exists.
+        RegistryError: no reader of that name.
+    """
+    if bool(sources) == bool(world):
+        raise ConfigError("give either --source NAME=ROOT (once per source) or --world ROOT", mend="add one of them")
+    if world:
+        roots = {name: Path(world) / name for name in classes.SOURCES if (Path(world) / name).is_dir()}
+        if not roots:
+            raise ConfigError(
+                f"no source folder in {world}",
+                where=world,
+                mend=f"expected one or more of: {', '.join(classes.SOURCES)}",
+            )
+        return roots
+    pairs = [(name, root) for name, _, root in (text.partition("=") for text in sources)]
+    for (name, root), text in zip(pairs, sources, strict=True):
+        if not name or not root:
+            raise ConfigError(f"--source {text!r} is not NAME=ROOT", mend="for example --source paco_lvis=/data/paco")
+        READERS.load(name)
+    if len(dict(pairs)) < len(pairs):
+        raise ConfigError("a source is given twice", mend="give every source once")
+    return {name: Path(root) for name, root in pairs}
+
+
+def build_split(
+    roots: Mapping[str, Path],
+    spec: MixedPartsSpec,
+    split: str,
+    count: int,
+    seed: int,
+    out: Path,
+    without_test: Collection[str] = (),
+) -> Path:
+    """Builds one split and writes its four files into ``out``; returns the samples file."""
+    findings = Findings()
+    pools = [load_pool(name, root, split, findings, without_test=name in without_test) for name, root in roots.items()]
+    builder = Builder(pools, spec, split, seed)
+    path = out / f"{split}.jsonl"
+    write_samples(path, builder.samples(count))
+    findings.extend(builder.findings)
+    statistics = describe(read_samples(path))
+    write_json(out / f"{split}_statistics.json", statistics)
+    with atomic_write(out / f"{split}_statistics.md") as handle:
+        handle.write(to_markdown(statistics, f"MixedParts, {split}"))
+    report = {
+        "split": split,
+        "count": count,
+        "seed": seed,
+        "sources": {name: str(root) for name, root in roots.items()},
+        "without_test": sorted(without_test),
+        "spec": spec.to_json(),
+        "class_pairs": classes.pair_counts(),
+        "refused_draws": dict(builder.refused.most_common()),
+        "finding_counts": findings.counts(),
+        "findings": findings.to_json(),
+    }
+    write_json(out / f"{split}_build.json", report)
+    logger.info("%s: %d samples; %s", path, count, findings.summary())
+    return path
+
+
+def load_pool(name: str, root: Path, split: str, findings: Findings, *, without_test: bool = False) -> Pool:
+    """Reads one split of one source into a pool.
+
+    Raises:
+        AnnotationError: unreadable annotations.
+        SampleError: fewer than two usable images, or images of several sources.
+    """
+    views = view_images(_read(name, root, split, findings, without_test), findings)
+    return Pool(name, split, views)
+
+
+def _read(name: str, root: Path, split: str, findings: Findings, without_test: bool) -> Iterator[AnnotatedImage]:
+    read = READERS.load(name)
+    if not without_test:
+        yield from read(root, split, findings=findings)
+        return
+    for image in read(root, "val" if split == "test" else "train", findings=findings):
+        held_out = zlib.crc32(image.image_id.encode()) % HELD_OUT_OF == 0
+        if split == "test" or held_out == (split == "val"):
+            yield image
