@@ -98,6 +98,15 @@ def rotation(axis: str, degrees: float) -> Floats:
     return matrix
 
 
+def cross(a: Floats, b: Floats) -> Floats:
+    """Vector product over the last axis (several times faster on small arrays than NumPy's general one)."""
+    out = np.empty(np.broadcast_shapes(a.shape, b.shape))
+    out[..., 0] = a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1]
+    out[..., 1] = a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2]
+    out[..., 2] = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    return out
+
+
 def merge(*meshes: Mesh) -> Mesh:
     """One mesh out of several."""
     offsets = np.cumsum([0, *(len(m.vertices) for m in meshes[:-1])])
@@ -121,7 +130,7 @@ def _grid(points: Floats, *, close_u: bool = False) -> tuple[Floats, Ints]:
 def _flat(vertices: Floats, faces: Ints) -> Mesh:
     """Splits all edges: one normal per triangle."""
     corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     keep = length[:, 0] > 1e-14
     corners, normals = corners[keep], normals[keep] / length[keep]
@@ -192,7 +201,8 @@ def lathe(profile: ArrayLike, *, segments: int = 20, sharp: float = 40.0, outlin
     normals[..., :2], normals[..., 2] = slopes[..., :1] * side, slopes[..., 1] * support
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     faces = _grid(vertices[0], close_u=True)[1] + (2 * len(ring) * np.arange(len(steps)))[:, None, None]
-    return _drop_degenerate(Mesh(vertices.reshape(-1, 3), faces.reshape(-1, 3), normals.reshape(-1, 3)))
+    mesh = Mesh(vertices.reshape(-1, 3), faces.reshape(-1, 3), normals.reshape(-1, 3))
+    return mesh if points[:, 0].min() > 1e-7 else _drop_degenerate(mesh)
 
 
 def _unit_outline(segments: int, outline: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
@@ -210,7 +220,7 @@ def _unit_outline(segments: int, outline: ArrayLike | None) -> tuple[Floats, Flo
 
 def _drop_degenerate(mesh: Mesh) -> Mesh:
     corners = mesh.vertices[mesh.faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    area = np.linalg.norm(cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     return Mesh(mesh.vertices, mesh.faces[area > 1e-14], mesh.normals)
 
 
@@ -251,7 +261,7 @@ def tube(path: ArrayLike, radius: float | Sequence[float], *, sides: int = 8, ca
         side = side / np.linalg.norm(side)
         sides_u.append(side)
     u = np.array(sides_u)
-    v = np.cross(tangent, u)
+    v = cross(tangent, u)
     angles = np.linspace(0, 2 * np.pi, sides, endpoint=False)
     spokes = np.cos(angles)[None, :, None] * u[:, None] + np.sin(angles)[None, :, None] * v[:, None]
     vertices, faces = _grid(path[:, None] + radii[:, None, None] * spokes, close_u=True)
@@ -297,17 +307,17 @@ def _triangulate(outline: Floats) -> Ints:
     remaining = list(range(len(outline)))
     triangles: list[tuple[int, ...]] = []
 
-    def cross(a: Floats, b: Floats, p: Floats) -> Floats:
+    def side(a: Floats, b: Floats, p: Floats) -> Floats:
         return (b[0] - a[0]) * (p[..., 1] - a[1]) - (b[1] - a[1]) * (p[..., 0] - a[0])
 
     while len(remaining) > 3:
         for k in range(len(remaining)):
             i, j, m = remaining[k - 1], remaining[k], remaining[(k + 1) % len(remaining)]
             a, b, c = outline[i], outline[j], outline[m]
-            if cross(a, b, c) <= 1e-15:
+            if side(a, b, c) <= 1e-15:
                 continue
             others = outline[[r for r in remaining if r not in (i, j, m)]]
-            inside = (cross(a, b, others) > 0) & (cross(b, c, others) > 0) & (cross(c, a, others) > 0)
+            inside = (side(a, b, others) > 0) & (side(b, c, others) > 0) & (side(c, a, others) > 0)
             if not inside.any():
                 triangles.append((i, j, m))
                 remaining.pop(k)
