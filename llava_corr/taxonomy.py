@@ -22,6 +22,9 @@ class PartClass:
     whole: str
     part: str
 
+    def __str__(self) -> str:
+        return f"{self.whole}'s {self.part}"
+
 
 @dataclass(frozen=True)
 class ImageClass:

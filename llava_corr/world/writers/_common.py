@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from ...errors import AnnotationError, MaskError
 from ...files import atomic_write
 from ...records import AnnotatedImage, ImageObject, Mask, Part
 from ...registry import did_you_mean
+from ...taxonomy import PartClass
 
 Row = dict[str, Any]
 
@@ -80,18 +81,19 @@ def merged_parts(thing: ImageObject) -> list[Part]:
     return [Part(name=name, mask=Mask.union(several)) for name, several in masks.items()]
 
 
-def lookup(table: dict[Any, int], key: Any, what: str, where: str) -> int:
-    """The id of a class.
+K = TypeVar("K", str, PartClass)
+
+
+def lookup(table: Mapping[K, int], key: K, where: str) -> int:
+    """The id of a class or part.
 
     Raises:
-        AnnotationError: the format has no such class.
+        AnnotationError: the format has no such class; the message names what it has instead.
     """
-    try:
+    if key in table:
         return table[key]
-    except KeyError as cause:
-        raise AnnotationError(
-            f"the format has no {what}", where=where, mend=did_you_mean(str(key), map(str, table))
-        ) from cause
+    known = [str(k) for k in table if not isinstance(k, PartClass) or k.whole == getattr(key, "whole", "")]
+    raise AnnotationError(f"the format has no {key}", where=where, mend=did_you_mean(str(key), known))
 
 
 def box_and_area(mask: Mask) -> Row:

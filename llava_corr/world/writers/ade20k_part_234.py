@@ -105,7 +105,7 @@ def _paint_parts(labels: np.ndarray, thing: ImageObject, image: AnnotatedImage, 
                 where=place,
                 mend="cut the part to its object: a reader gives it to whatever object its pixels lie in",
             )
-        part_id = lookup(_part_ids(), PartClass(thing.category, part.name), f"{thing.category}'s {part.name}", place)
+        part_id = lookup(_part_ids(), PartClass(thing.category, part.name), place)
         paint(labels, part.mask, part_id, _NO_PART, place)
         ids.append(part_id)
     return sorted(ids)
@@ -116,7 +116,7 @@ def _row(row_id: int, image: AnnotatedImage, thing: ImageObject, part_ids: list[
     row: Row = {
         "id": row_id,
         "image_id": numeric_id(image),
-        "category_id": lookup(objects, thing.category, f"object {thing.category!r}", where),
+        "category_id": lookup(objects, thing.category, where),
         **box_and_area(thing.mask),
         "segmentation": runs(thing.mask),
         "iscrowd": 0,

@@ -73,11 +73,11 @@ def _add_rows(rows: list[Row], image: AnnotatedImage) -> None:
     for thing in image.objects:
         where = f"image {image.image_id}, {thing.category}"
         owner = len(rows) + 1
-        category = lookup(taxonomy.paco_objects(), thing.category, f"object {thing.category!r}", where)
+        category = lookup(taxonomy.paco_objects(), thing.category, where)
         rows.append(_row(owner, owner, image, category, thing.mask))
         for part in merged_parts(thing):
             part_class = taxonomy.PartClass(thing.category, part.name)
-            category = lookup(taxonomy.paco_parts(), part_class, f"{thing.category}'s {part.name}", where)
+            category = lookup(taxonomy.paco_parts(), part_class, where)
             rows.append(_row(len(rows) + 1, owner, image, category, part.mask))
 
 

@@ -67,7 +67,7 @@ def write(root: Path, split: str, images: Sequence[AnnotatedImage]) -> None:
         for part in merged_parts(thing):
             where = f"image {image.image_id}, {part.name}"
             part_class = PartClass(whole.supercategory, part.name)
-            part_id = lookup(_part_ids(), part_class, f"{whole.supercategory}'s {part.name}", where)
+            part_id = lookup(_part_ids(), part_class, where)
             paint(part_map, part.mask, part_id, _NO_PART, where)
             part_rows.append(_row(len(part_rows), image, part_id, part.mask))
         whole_rows.append(_row(len(whole_rows), image, whole.index, thing.mask))
@@ -101,7 +101,7 @@ def _first_classes() -> dict[str, ImageClass]:
 
 def _class_of(category: str) -> ImageClass:
     names = {name: index for index, name in enumerate(_first_classes())}
-    lookup(names, category, f"class {category!r}", "PartImageNet")
+    lookup(names, category, "PartImageNet")
     return _first_classes()[category]
 
 
