@@ -61,6 +61,10 @@ class PredictionError(LlavaCorrError):
     """A prediction file that cannot be read, or that belongs to other data than it is scored against."""
 
 
+class ReportError(LlavaCorrError):
+    """Inputs of a report that cannot be read, or that do not belong together."""
+
+
 class StorageError(LlavaCorrError):
     """A file could not be written whole; whatever stood there before is untouched."""
 

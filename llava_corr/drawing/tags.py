@@ -1,4 +1,4 @@
-"""Name tags: small labelled boxes placed beside what they name, inside the image, off each other where there is room."""
+"""Name tags: labelled boxes placed beside what they name, inside the image, off each other where there is room."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Card(NamedTuple):
 
     sample: Sample
     band: str
-    scores: list[tuple[str, str]]
+    scores: Sequence[tuple[str, str]]
     pictures: list[list[Picture]]
     turns: list[tuple[list[Fragment], list[Fragment]]]
     answer: list[Fragment] | None
@@ -59,7 +59,7 @@ class Card(NamedTuple):
     trail: tuple[str, ...]
 
 
-def build_card(choice: Choice, prediction: Prediction | None, model: str, scores: list[tuple[str, str]]) -> Card:
+def build_card(choice: Choice, prediction: Prediction | None, model: str, scores: Sequence[tuple[str, str]]) -> Card:
     """Draws and describes one sample.
 
     Args:
@@ -82,8 +82,10 @@ def build_card(choice: Choice, prediction: Prediction | None, model: str, scores
         drawn = [_predicted_region(s, sample) for s in segments if s.image_index == index]
         views = [("truth", truth)] + ([(model, drawn)] if prediction else [])
         pictures.append([_plain_picture(index, pixels), *(_masked(index, pixels, v, colours) for v in views)])
+    truths = [t for t in sample.targets if _counts(t, sample)]
+    counted = [s for s in segments if _counts(s, sample)]
     fates = [
-        [_fate(target, segments, colours) for target in sample.targets if target.image_index == index]
+        [_fate(target, counted, colours) for target in truths if target.image_index == index]
         for index in range(len(sample.images))
     ]
     return Card(
@@ -93,8 +95,8 @@ def build_card(choice: Choice, prediction: Prediction | None, model: str, scores
         pictures,
         [(fragments(t.user, colours), fragments(t.assistant, colours)) for t in sample.turns],
         fragments(prediction.text, colours) if prediction else None,
-        fates if prediction and sample.targets else [],
-        _spurious(sample.targets, segments),
+        fates if prediction and truths else [],
+        _spurious(truths, counted),
         prediction.trail if prediction else (),
     )
 
@@ -122,13 +124,21 @@ def _name(phrase: str) -> str:
 
 
 def _true_region(target: Target, sample: Sample) -> Region:
-    return Region(_name(target.phrase), target.mask.to_array(), target.role == "object" and _about_parts(sample))
+    return Region(_name(target.phrase), target.mask.to_array(), not _counts(target, sample))
 
 
 def _predicted_region(segment: Segment, sample: Sample) -> Region:
-    """A mask from a sentence that introduces no parts is taken for a whole object, as the scores do."""
-    whole = bool(segment.sentence) and not names_parts(segment.sentence)
-    return Region(_name(segment.phrase), segment.mask.to_array(), whole and _about_parts(sample))
+    return Region(_name(segment.phrase), segment.mask.to_array(), not _counts(segment, sample))
+
+
+def _counts(mask: Target | Segment, sample: Sample) -> bool:
+    """Whether the scores look at a mask: in part tasks they pass over whole objects.
+
+    A predicted mask is taken for a whole object when its sentence introduces no parts.
+    """
+    if not _about_parts(sample):
+        return True
+    return mask.role != "object" if isinstance(mask, Target) else names_parts(mask.sentence)
 
 
 def _about_parts(sample: Sample) -> bool:

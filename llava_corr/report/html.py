@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,20 @@ from markupsafe import Markup
 from ..drawing.images import jpeg_bytes
 from ..errors import StorageError
 from ..files import atomic_write
-from .cards import Picture, build_card
+from ..records import Prediction
+from .cards import Card, Picture, build_card
 from .charts import Curve, IntervalRow, curve_svg, intervals_svg
-from .inputs import MACRO, ReportInputs, ScoreRow, check_inputs
-from .selection import choose_samples, describe_choice
-from .tables import column_of, fact_tables, score_table, shown_value, task_title
+from .inputs import MACRO, Metric, ReportInputs, ScoreRow, check_inputs
+from .selection import Choice, choose_samples, describe_choice
+from .tables import difference_table, fact_tables, score_tables, shown_value, words
 
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 6_000_000
 _QUALITIES = (88, 80, 70, 60, 45)
-_NOT_CURVES = frozenset({"step", "epoch", "time", "seconds", "wall_s", "timestamp", "stage"})
-_PREFERRED_SCORES = ("strict_miou", "miou")
+_NOT_CURVES = frozenset({"step", "epoch", "time", "seconds", "wall_s", "timestamp"})
+_PREFERRED_RANKINGS = ("mIoU_strict", "mIoU")
+_LOSSES = ("language", "mask", "focal", "bce", "dice", "contrast", "object_contrast", "functional")
 
 
 def write_report(inputs: ReportInputs, out: str | Path, *, max_bytes: int = MAX_BYTES) -> int:
@@ -44,6 +47,7 @@ def write_report(inputs: ReportInputs, out: str | Path, *, max_bytes: int = MAX_
     Raises:
         SampleError: no samples.
         PredictionError: predictions that do not answer these samples.
+        ReportError: scores that do not belong to these samples.
         ImageError: an image is missing, broken, or of another size than its sample says.
         StorageError: the page cannot be written, or is too large even at the lowest picture quality.
     """
@@ -81,53 +85,65 @@ def _data_uri(picture: Picture, quality: int) -> str:
 
 
 def _context(inputs: ReportInputs) -> dict[str, Any]:
+    """What the template shows, by the names it uses."""
     answers = check_inputs(inputs)
-    ranking = _selection_score(inputs)
-    values = _per_sample(inputs.scores, ranking) if ranking else {}
-    shown_model = next(iter(answers), None)
-    ranked = values.get(shown_model or "", {}) or next(iter(values.values()), {})
+    ranking = _ranking(inputs)
+    values = _per_sample(inputs.scores, ranking)
+    ranked = values.get(inputs.model, {})
     chosen = choose_samples(inputs.samples, ranked, inputs.pair_count, inputs.seed)
-    cards = []
-    for choice in chosen:
-        given = [
-            (m, shown_value(ranking or "", v[choice.sample.id])) for m, v in values.items() if choice.sample.id in v
-        ]
-        prediction = answers[shown_model][choice.sample.id] if shown_model else None
-        cards.append(build_card(choice, prediction, shown_model or "", given))
-    curves = _curves(inputs.train_log or ())
-    ranking_title = column_of(ranking).title if ranking else None
+    curves, once = _curves(inputs.train_log or ())
     return {
         "inputs": inputs,
-        "model": shown_model,
         "counts": _counts(inputs),
-        "table": score_table(inputs.scores) if inputs.scores else None,
-        "forest": Markup(_forest(inputs.scores, ranking)) if ranking else None,
-        "ranking": ranking_title,
-        "cards": cards,
-        "tasks": [(task, task_title(task)) for task in dict.fromkeys(c.sample.task for c in chosen)],
-        "choice": describe_choice(chosen, len(inputs.samples), ranking_title if ranked else None, inputs.seed),
+        "unanswered": len(inputs.samples) - len(answers),
+        "tables": score_tables(inputs.scores, inputs.metrics),
+        "differences": difference_table(inputs.differences, inputs.metrics) if inputs.differences else None,
+        "forest": Markup(_forest(inputs, ranking)) if ranking else None,
+        "ranking": words(ranking or ""),
+        "cards": [_card(inputs, choice, answers, ranking, values) for choice in chosen],
+        "tasks": list(dict.fromkeys(c.sample.task for c in chosen)),
+        "choice": describe_choice(
+            chosen, len(inputs.samples), words(ranking) if ranking and ranked else None, inputs.seed
+        ),
         "curves": [(c, Markup(curve_svg(c))) for c in curves],
-        "difficulty": fact_tables(inputs.difficulty) if inputs.difficulty else None,
-        "run": fact_tables(inputs.run) if inputs.run else None,
-        "task_title": task_title,
+        "once": fact_tables(once),
+        "difficulty": fact_tables(inputs.difficulty or {}),
+        "run": fact_tables(inputs.run or {}),
+        "words": words,
     }
 
 
+def _card(
+    inputs: ReportInputs,
+    choice: Choice,
+    answers: Mapping[str, Prediction],
+    ranking: str | None,
+    values: Mapping[str, Mapping[str, float]],
+) -> Card:
+    given = [
+        (model, shown_value(ranking or "", of_model[choice.sample.id], inputs.metrics))
+        for model, of_model in values.items()
+        if choice.sample.id in of_model
+    ]
+    return build_card(choice, answers.get(choice.sample.id), inputs.model, given)
+
+
 def _counts(inputs: ReportInputs) -> str:
-    tasks = {task_title(t) for t in (s.task for s in inputs.samples)}
-    sources = {s.source for s in inputs.samples}
-    return f"{len(inputs.samples)} test pairs; tasks: {', '.join(sorted(tasks))}; sources: {', '.join(sorted(sources))}"
+    by_task = Counter(words(sample.task) for sample in inputs.samples)
+    by_source = Counter(sample.source for sample in inputs.samples)
+    tasks, sources = (", ".join(f"{n} {name}" for name, n in sorted(c.items())) for c in (by_task, by_source))
+    return f"{len(inputs.samples)} test samples: {tasks}; from {sources}."
 
 
-def _selection_score(inputs: ReportInputs) -> str | None:
+def _ranking(inputs: ReportInputs) -> str | None:
     """Name of the score that ranks the pairs: the asked one, else a preferred one, else any with per-sample values."""
     names = [row.score.name for row in inputs.scores if row.score.per_sample]
-    if inputs.selection_score is not None:
-        return inputs.selection_score if inputs.selection_score in names else None
-    return next((name for name in _PREFERRED_SCORES if name in names), names[0] if names else None)
+    if inputs.ranking is not None or not names:
+        return inputs.ranking
+    return next((name for name in _PREFERRED_RANKINGS if name in names), names[0])
 
 
-def _per_sample(rows: Sequence[ScoreRow], name: str) -> dict[str, dict[str, float]]:
+def _per_sample(rows: Sequence[ScoreRow], name: str | None) -> dict[str, dict[str, float]]:
     """Model -> sample id -> value of score ``name``, all tasks together; values that are not finite count as absent."""
     values: dict[str, dict[str, float]] = {}
     for row in rows:
@@ -137,34 +153,47 @@ def _per_sample(rows: Sequence[ScoreRow], name: str) -> dict[str, dict[str, floa
     return values
 
 
-def _forest(rows: Sequence[ScoreRow], name: str) -> str:
-    scale = 100.0 if column_of(name).percent else 1.0
-    picked = [row for row in rows if row.score.name == name and math.isfinite(row.score.value)]
+def _forest(inputs: ReportInputs, name: str) -> str:
+    percent = inputs.metrics.get(name, Metric()).percent
+    scale = 100.0 if percent else 1.0
+    picked = [row for row in inputs.scores if row.score.name == name and math.isfinite(row.score.value)]
     picked.sort(key=lambda row: row.task != MACRO)
     lines = [
         IntervalRow(
             row.model,
-            task_title(row.task),
+            words(row.task),
             row.score.value * scale,
             None if row.score.interval is None else (row.score.interval[0] * scale, row.score.interval[1] * scale),
         )
         for row in picked
     ]
-    return intervals_svg(lines, f"{column_of(name).title}, with 95 % intervals")
+    return intervals_svg(lines, f"{words(name)}{' x 100' if percent else ''}, with 95 % intervals")
 
 
-def _curves(log: Sequence[Mapping[str, Any]]) -> list[Curve]:
-    """One curve per numeric column and stage: losses, then learning rate, then the rest, in order of appearance."""
-    points: dict[str, list[tuple[float, float]]] = {}
+def _curves(log: Sequence[Mapping[str, Any]]) -> tuple[list[Curve], dict[str, float]]:
+    """One curve per numeric column and stage, and the columns that occur once.
+
+    Losses come first, then the learning rate, then the rest, each in order of appearance. A step that a resumed run
+    logged again counts once, with its last value.
+    """
+    columns: dict[str, dict[float, float]] = {}
     for index, row in enumerate(log):
         stage = f" ({row['stage']})" if row.get("stage") else ""
         for name, value in row.items():
             if name not in _NOT_CURVES and isinstance(value, int | float) and not isinstance(value, bool):
-                points.setdefault(name + stage, []).append((float(row.get("step", index)), float(value)))
-    curves = []
-    for name in sorted(points, key=lambda n: 0 if "loss" in n else 1 if n.startswith(("lr", "learning_rate")) else 2):
-        steps, values = np.asarray(points[name]).T
+                columns.setdefault(name + stage, {})[float(row.get("step", index))] = float(value)
+    curves, once = [], {}
+    for name in sorted(columns, key=_curve_rank):
+        steps, values = np.asarray(list(columns[name].items())).T
         finite = np.isfinite(values)
-        if finite.any():
+        if len(values) == 1:
+            once[name] = float(values[0])
+        elif finite.any():
             curves.append(Curve(name, steps[finite], values[finite], int((~finite).sum())))
-    return curves
+    return curves, once
+
+
+def _curve_rank(name: str) -> int:
+    if name.startswith(("lr", "learning_rate")):
+        return 1
+    return 0 if "loss" in name or name.startswith(_LOSSES) else 2

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..errors import PredictionError, SampleError
+from ..errors import PredictionError, ReportError, SampleError
 from ..records import Prediction, Sample, Score
+from ..registry import did_you_mean
 
 MACRO = "macro mean"
 
@@ -27,14 +28,37 @@ class ScoreRow(NamedTuple):
     score: Score
 
 
+class Metric(NamedTuple):
+    """How a score is read: higher is better (1), lower is (-1), neither (0); shown times 100 if ``percent``."""
+
+    direction: int = 0
+    percent: bool = False
+
+
+class DifferenceRow(NamedTuple):
+    """A paired difference ``model`` minus ``other`` of score ``name``, its 95 % interval and the verdict on it."""
+
+    model: str
+    other: str
+    task: str
+    name: str
+    value: float
+    interval: tuple[float, float] | None
+    verdict: str
+
+
 @dataclass(frozen=True)
 class ReportInputs:
     """Everything a report shows; only ``samples`` must be there, what is absent is named on the page.
 
     Attributes:
         samples: the test samples.
-        predictions: name of a model -> its answer to every sample. The first model is the one drawn and described.
+        predictions: the drawn model's answers, at most one per sample; a sample without one counts as unanswered.
+        model: the drawn model's name, as in ``scores``.
         scores: cells of the score table, for any number of models.
+        metrics: score name -> how to read it; a score that is not in here shows plain values.
+        differences: paired differences between models.
+        notes: lines below the scores (missing answers, parser rules applied).
         title: heading of the page.
         about: one paragraph below it.
         train_log: rows of the training log in order; every numeric column becomes a curve over ``step``.
@@ -44,12 +68,17 @@ class ReportInputs:
         commands: shell lines that reproduce the run.
         pair_count: how many samples to show at least.
         seed: of the draw of these samples.
-        selection_score: name of the score whose per-sample values grade the pairs; None takes the first that has any.
+        ranking: name of the score whose per-sample values grade the pairs; None takes strict mIoU, or the first that
+            has per-sample values.
     """
 
     samples: Sequence[Sample]
-    predictions: Mapping[str, Sequence[Prediction]] = field(default_factory=dict)
+    predictions: Sequence[Prediction] | None = None
+    model: str = "model"
     scores: Sequence[ScoreRow] = ()
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    differences: Sequence[DifferenceRow] = ()
+    notes: Sequence[str] = ()
     title: str = "Report"
     about: str = ABOUT
     train_log: Sequence[Mapping[str, Any]] | None = None
@@ -59,41 +88,51 @@ class ReportInputs:
     commands: Sequence[str] = ()
     pair_count: int = 24
     seed: int = 0
-    selection_score: str | None = None
+    ranking: str | None = None
 
 
-def check_inputs(inputs: ReportInputs) -> dict[str, dict[str, Prediction]]:
-    """Model -> sample id -> prediction, after checking that every prediction answers these samples.
+def check_inputs(inputs: ReportInputs) -> dict[str, Prediction]:
+    """Sample id -> the drawn model's answer, after checking that answers and scores belong to these samples.
 
     Raises:
         SampleError: there are no samples.
-        PredictionError: a sample without an answer, an answer to no sample, an answer to other truth, a segment on an
+        PredictionError: an answer to no sample, a sample answered twice, an answer to other truth, a segment on an
             image that is not there, or a mask of another size than its image.
+        ReportError: scores of samples that are not there, or a ranking score without per-sample values.
     """
     if not inputs.samples:
         raise SampleError("a report needs at least one sample", mend="pass the samples the model was tested on")
     by_id = {sample.id: sample for sample in inputs.samples}
-    answers: dict[str, dict[str, Prediction]] = {}
-    for model, predictions in inputs.predictions.items():
-        answers[model] = {prediction.sample_id: prediction for prediction in predictions}
-        _check_coverage(model, set(by_id), set(answers[model]))
-        for prediction in predictions:
-            _check_answer(model, by_id[prediction.sample_id], prediction)
+    _check_scores(inputs, by_id)
+    answers: dict[str, Prediction] = {}
+    for prediction in inputs.predictions or ():
+        where = f"predictions of {inputs.model}, sample {prediction.sample_id!r}"
+        if prediction.sample_id not in by_id or prediction.sample_id in answers:
+            fault = "a sample is answered twice" if prediction.sample_id in answers else "an answer to no known sample"
+            raise PredictionError(fault, where=where, mend="pass the samples file that was predicted on")
+        _check_answer(by_id[prediction.sample_id], prediction, where)
+        answers[prediction.sample_id] = prediction
     return answers
 
 
-def _check_coverage(model: str, asked: set[str], answered: set[str]) -> None:
-    for ids, fault in ((asked - answered, "unanswered samples"), (answered - asked, "answers to unknown samples")):
-        if ids:
-            raise PredictionError(
-                f"{len(ids)} {fault}, the first is {min(ids)!r}",
-                where=f"predictions of {model}",
-                mend="pass the samples file that was predicted on, or predict again",
+def _check_scores(inputs: ReportInputs, by_id: Mapping[str, Sample]) -> None:
+    for model, task, score in inputs.scores:
+        unknown = sorted(set(score.per_sample or ()) - set(by_id))
+        if unknown:
+            raise ReportError(
+                f"{score.name} of {model} covers {len(unknown)} unknown samples, the first is {unknown[0]!r}",
+                where=f"scores of {model}, {task}",
+                mend="pass the samples file that was scored, or score again",
             )
+    ranked = sorted({row.score.name for row in inputs.scores if row.score.per_sample})
+    if inputs.ranking is not None and inputs.ranking not in ranked:
+        raise ReportError(
+            f"no per-sample values of {inputs.ranking!r} to rank the pairs by",
+            mend=did_you_mean(inputs.ranking, ranked),
+        )
 
 
-def _check_answer(model: str, sample: Sample, prediction: Prediction) -> None:
-    where = f"predictions of {model}, sample {sample.id!r}"
+def _check_answer(sample: Sample, prediction: Prediction, where: str) -> None:
     if prediction.truth != sample.truth_hash():
         raise PredictionError(
             f"the answer belongs to truth {prediction.truth}, the sample is {sample.truth_hash()}",

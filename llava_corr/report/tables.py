@@ -7,51 +7,43 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..records import Score
-from .inputs import MACRO, ScoreRow
+from .inputs import MACRO, DifferenceRow, Metric, ScoreRow
 
-
-class Column(NamedTuple):
-    """How a score is shown: heading, whether a fraction is shown as percent, which direction is better."""
-
-    title: str
-    percent: bool
-    better: str
-
-
-COLUMNS: dict[str, Column] = {
-    "ap50": Column("AP50", True, "higher"),
-    "miou": Column("mIoU", True, "higher"),
-    "recall": Column("Recall", True, "higher"),
-    "ss": Column("SS", True, "higher"),
-    "siou": Column("S-IoU", True, "higher"),
-    "strict_miou": Column("strict mIoU", True, "higher"),
-    "recall_nonbreaking": Column("non-breaking recall", True, "higher"),
-    "predictions_per_truth": Column("predictions per truth", False, "near 1"),
-    "false_segment_rate": Column("false-segment rate", True, "lower"),
-}
+MAIN_SCORES = (
+    "AP50",
+    "mIoU",
+    "Recall",
+    "SS",
+    "S-IoU",
+    "mIoU_strict",
+    "Recall_nonbreaking",
+    "predictions_per_truth",
+    "false_segment_rate",
+)
+_BETTER = {1: "↑ better", -1: "↓ better"}
 
 
 class Cell(NamedTuple):
-    """A value and its interval as text; the interval is empty where there is none."""
+    """A value and its interval as text (empty where there is none), and what hovering over it tells."""
 
     value: str
     interval: str
+    hint: str
 
 
 class Header(NamedTuple):
-    """A column of the score table: heading, better direction, and its convention in words."""
+    """A column of the score table: its heading, which direction is better, its convention in words."""
 
-    key: str
     title: str
     better: str
     convention: str
 
 
 class Group(NamedTuple):
-    """The rows of one task: (model, number of samples, one cell or None per column)."""
+    """The rows of one task: models with one cell, or None, per column."""
 
     task: str
-    rows: list[tuple[str, str, list[Cell | None]]]
+    rows: list[tuple[str, list[Cell | None]]]
 
 
 class ScoreTable(NamedTuple):
@@ -67,57 +59,93 @@ class FactTable(NamedTuple):
     rows: list[list[str]]
 
 
-def column_of(name: str) -> Column:
-    """The known column of a score, or one named after it that shows plain values."""
-    return COLUMNS.get(name, Column(name.replace("_", " "), False, ""))
+def words(name: Any) -> str:
+    """A name with its underscores as spaces."""
+    return str(name).replace("_", " ")
 
 
-def task_title(task: str) -> str:
-    return task.replace("_", " ")
-
-
-def score_table(rows: Sequence[ScoreRow]) -> ScoreTable:
-    """Arranges score rows: macro mean first, then tasks; models in the given order; known columns first."""
+def score_tables(rows: Sequence[ScoreRow], metrics: Mapping[str, Metric]) -> list[ScoreTable]:
+    """The table of the main scores, then one of all others; tables without scores are left out."""
     names = list(dict.fromkeys(row.score.name for row in rows))
-    names = [n for n in COLUMNS if n in names] + [n for n in names if n not in COLUMNS]
-    tasks = list(dict.fromkeys(row.task for row in rows))
-    tasks = [t for t in tasks if t == MACRO] + [t for t in tasks if t != MACRO]
+    main = [name for name in MAIN_SCORES if name in names] or names
+    rest = [name for name in names if name not in main]
+    return [_score_table(rows, chosen, metrics) for chosen in (main, rest) if chosen]
+
+
+def _score_table(rows: Sequence[ScoreRow], names: Sequence[str], metrics: Mapping[str, Metric]) -> ScoreTable:
+    """Macro mean first, then tasks; models in the order of the rows."""
+    tasks = sorted(dict.fromkeys(row.task for row in rows), key=lambda task: task != MACRO)
     models = list(dict.fromkeys(row.model for row in rows))
     scores = {(row.task, row.model, row.score.name): row.score for row in rows}
+    conventions = {name: _convention(name, rows) for name in names}
     groups = []
     for task in tasks:
         lines = []
         for model in models:
             found = [scores.get((task, model, name)) for name in names]
             if any(found):
-                counts = sorted({score.n for score in found if score is not None})
-                shown = str(counts[-1]) if counts else ""
-                lines.append((model, shown, [_cell(score) for score in found]))
-        groups.append(Group(task_title(task), lines))
-    headers = [Header(n, column_of(n).title, column_of(n).better, _convention(n, rows)) for n in names]
-    return ScoreTable(headers, groups)
+                lines.append((model, [_cell(score, metrics, conventions) if score else None for score in found]))
+        groups.append(Group(words(task), lines))
+    better = {name: _BETTER.get(metrics.get(name, Metric()).direction, "") for name in names}
+    return ScoreTable([Header(words(name), better[name], conventions[name]) for name in names], groups)
 
 
-def shown_value(name: str, value: float) -> str:
-    """A value as the table shows it: percent with one decimal, other numbers with two."""
+def difference_table(rows: Sequence[DifferenceRow], metrics: Mapping[str, Metric]) -> ScoreTable:
+    """Paired differences of the main scores: one group per task, one row per pair of models; the verdict beside the interval."""
+    present = {row.name for row in rows}
+    names = [name for name in MAIN_SCORES if name in present] or sorted(present)
+    tasks = sorted(dict.fromkeys(row.task for row in rows), key=lambda task: task != MACRO)
+    pairs = list(dict.fromkeys((row.model, row.other) for row in rows))
+    found = {(row.task, row.model, row.other, row.name): row for row in rows}
+    groups = [
+        Group(
+            words(task),
+            [
+                (f"{model} minus {other}", [_difference(found.get((task, model, other, n)), metrics) for n in names])
+                for model, other in pairs
+            ],
+        )
+        for task in tasks
+    ]
+    return ScoreTable([Header(words(name), "", "paired difference") for name in names], groups)
+
+
+def shown_value(name: str, value: float, metrics: Mapping[str, Metric], *, signed: bool = False) -> str:
+    """A value as tables show it: times 100 with one decimal, or plain with two."""
     if not math.isfinite(value):
         return "–"
-    return f"{100 * value:.1f}" if column_of(name).percent else f"{value:.2f}"
+    percent = metrics.get(name, Metric()).percent
+    return f"{100 * value if percent else value:{'+' if signed else ''}.{1 if percent else 2}f}"
 
 
-def _cell(score: Score | None) -> Cell | None:
-    if score is None:
+def _interval(
+    name: str, bounds: tuple[float, float] | None, metrics: Mapping[str, Metric], signed: bool = False
+) -> str:
+    return " to ".join(shown_value(name, bound, metrics, signed=signed) for bound in bounds or ())
+
+
+def _cell(score: Score, metrics: Mapping[str, Metric], conventions: Mapping[str, str]) -> Cell:
+    own = "" if score.convention == conventions[score.name] else f"; {score.convention}"
+    interval = _interval(score.name, score.interval, metrics)
+    return Cell(shown_value(score.name, score.value, metrics), interval, f"n = {score.n}{own}")
+
+
+def _difference(row: DifferenceRow | None, metrics: Mapping[str, Metric]) -> Cell | None:
+    if row is None:
         return None
-    interval = ""
-    if score.interval is not None:
-        interval = " – ".join(shown_value(score.name, bound) for bound in score.interval)
-    return Cell(shown_value(score.name, score.value), interval)
+    interval = _interval(row.name, row.interval, metrics, signed=True)
+    told = ", ".join(text for text in (interval, row.verdict) if text)
+    return Cell(shown_value(row.name, row.value, metrics, signed=True), told, "")
 
 
 def _convention(name: str, rows: Sequence[ScoreRow]) -> str:
-    """The distinct conventions that rows of this score state, so that a mixed table gives itself away."""
-    texts = dict.fromkeys(row.score.convention for row in rows if row.score.name == name)
-    return " / ".join(text for text in texts if text) or "no convention stated"
+    """The distinct conventions that rows of this score state, so that a mixed table gives itself away.
+
+    A text that begins with another one only adds to it (which tasks a mean covers, say); its cell tells.
+    """
+    texts = sorted({row.score.convention for row in rows if row.score.name == name and row.score.convention})
+    own = [text for text in texts if not any(text != other and text.startswith(other) for other in texts)]
+    return " / ".join(own) or "no convention stated"
 
 
 def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
@@ -130,7 +158,7 @@ def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
     tables = [FactTable("", [], _pairs(singles))] if singles else []
     for name, value in facts.items():
         if _is_nested(value):
-            tables.append(_nested_table(_words(name), value))
+            tables.append(_nested_table(words(name), value))
     return tables
 
 
@@ -139,13 +167,13 @@ def _nested_table(title: str, value: Any) -> FactTable:
     inner = list(entries.values())
     if len(inner) > 1 and all(isinstance(e, Mapping) and not any(map(_is_nested, e.values())) for e in inner):
         columns = list(dict.fromkeys(key for entry in inner for key in entry))
-        rows = [[_words(n), *(plain(c, e[c]) if c in e else "" for c in columns)] for n, e in entries.items()]
-        return FactTable(title, ["", *(_words(c) for c in columns)], rows)
+        rows = [[words(n), *(plain(c, e[c]) if c in e else "" for c in columns)] for n, e in entries.items()]
+        return FactTable(title, ["", *(words(c) for c in columns)], rows)
     return FactTable(title, [], _pairs(_flat(entries)))
 
 
 def _pairs(facts: Mapping[str, Any]) -> list[list[str]]:
-    return [[_words(name), plain(name, value)] for name, value in facts.items()]
+    return [[words(name), plain(name, value)] for name, value in facts.items()]
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -165,10 +193,6 @@ def _is_nested(value: Any) -> bool:
     return isinstance(value, list | tuple) and bool(value) and all(isinstance(entry, Mapping) for entry in value)
 
 
-def _words(name: Any) -> str:
-    return str(name).replace("_", " ")
-
-
 def plain(name: str, value: Any) -> str:
     """One value as text; a number of seconds is also given in hours and minutes."""
     if value is None:
@@ -183,7 +207,7 @@ def plain(name: str, value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(plain(name, entry) for entry in value)
     if isinstance(value, Mapping):
-        return "–" if not value else ", ".join(f"{_words(k)} {plain(k, v)}" for k, v in value.items())
+        return "–" if not value else ", ".join(f"{words(k)} {plain(k, v)}" for k, v in value.items())
     return str(value)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from llava_corr.grammar import build_question, ground, join_words, with_determiner
+from llava_corr.grammar import build_question, ground, join_words, parse_answer, with_determiner
 from llava_corr.records import ImageRef, Mask, Prediction, Sample, Score, Segment, Target, Turn
 
 SIDE = 128
@@ -92,17 +93,19 @@ def make_pair(folder: Path, index: int, task: str, source: str, seed: int = 0) -
 
 
 def predict(sample: Sample, off: int) -> Prediction:
-    """Truth moved by ``off`` pixels, its last mask left out."""
+    """Truth moved by ``off`` pixels, its last mask left out; read back from the text as the predictor does."""
+    text = re.sub(r"(?:,| and) <p> [a-z ]+ </p> \[SEG\] \(IMAGE\d\)\.$", ".", sample.turns[0].assistant)
+    spans = parse_answer(text, 2).segments
     segments = tuple(
         Segment(
-            phrase=t.phrase,
-            image_index=t.image_index,
-            mask=Mask.from_array(shifted(t.mask.to_array(), off)),
+            phrase=span.phrase,
+            image_index=target.image_index,
+            mask=Mask.from_array(shifted(target.mask.to_array(), off)),
             score=0.9,
+            sentence=span.sentence,
         )
-        for t in sample.targets[: max(len(sample.targets) - 1, 1)]
+        for span, target in zip(spans, sample.targets, strict=False)
     )
-    text = " ".join(ground(s.phrase, [s.image_index]) for s in segments) or "Nothing in common."
     return Prediction(
         sample_id=sample.id,
         truth=sample.truth_hash(),
@@ -138,7 +141,7 @@ def make_scores(samples: list[Sample], predictions: list[Prediction]) -> dict[st
         mean = float(np.mean(list(values.values())))
         result[task] = [
             Score(
-                name="strict_miou",
+                name="mIoU_strict",
                 value=mean,
                 interval=(mean - 0.03, mean + 0.03),
                 n=len(values),

@@ -1,0 +1,161 @@
+"""``llava-corr report``: the page of a run from the files it left.
+
+llava-corr report --run runs/tiny --scores runs/tiny/scores.json runs/prior/scores.json --out report.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import LlavaCorrError, ReportError
+from ..files import read_json, read_rows, read_text
+from ..records import iter_predictions, read_samples
+from .html import MAX_BYTES, write_report
+from .inputs import ABOUT, ReportInputs
+from .scores_file import ScoresFile, merge_scores, read_scores
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of ``report``."""
+    parser.add_argument(
+        "--run",
+        type=Path,
+        help="run folder: config.yaml, run.json, train_log.jsonl, scores.json, predictions.jsonl in it",
+    )
+    parser.add_argument(
+        "--scores",
+        nargs="+",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="scores.json of every model of the table; the first model is drawn (default: scores.json of the run)",
+    )
+    parser.add_argument("--samples", type=Path, help="samples file (default: the one that was scored)")
+    parser.add_argument("--predictions", type=Path, help="answers of the first model (default: those that were scored)")
+    parser.add_argument("--difficulty", type=Path, help="difficulty sheet of the world (JSON)")
+    parser.add_argument("--command-line", action="append", default=[], help="a command to reproduce; may be repeated")
+    parser.add_argument("--title", help="heading of the page")
+    parser.add_argument("--about", default=ABOUT, help="paragraph below the heading")
+    parser.add_argument("--pairs", type=int, default=24, help="show at least so many samples (default 24)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of their draw (default 0)")
+    parser.add_argument(
+        "--max-bytes", type=int, default=MAX_BYTES, help=f"size limit of the page (default {MAX_BYTES})"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the page; returns the exit status 0.
+
+    Raises:
+        LlavaCorrError: inputs that cannot be read or do not belong together, a page that cannot be written.
+    """
+    size = write_report(load_inputs(args), args.out, max_bytes=args.max_bytes)
+    logger.info("%s: %.1f MB", args.out, size / 1e6)
+    return 0
+
+
+def load_inputs(args: argparse.Namespace) -> ReportInputs:
+    """Reads every file that the arguments or the run folder name; what a run folder lacks is left out.
+
+    Raises:
+        LlavaCorrError: a file that was named is missing, or any file is broken.
+    """
+    if args.pairs < 1 or args.seed < 0:
+        raise ReportError(
+            f"--pairs {args.pairs} and --seed {args.seed}", mend="at least one pair, and a seed from 0 on"
+        )
+    files = [_named_scores(text) for text in args.scores]
+    default_scores = _in_run(args.run, "scores.json")
+    if not files and default_scores:
+        files = [(str(default_scores), read_scores(default_scores))]
+    scored = files[0][1] if files else None
+    samples = args.samples or (Path(scored.samples.path) if scored else None)
+    if samples is None:
+        raise ReportError("no samples to show", mend="pass --samples FILE or --scores FILE")
+    predictions = args.predictions or (Path(scored.predictions.path) if scored else None)
+    predictions = predictions or _in_run(args.run, "predictions.jsonl")
+    facts = _read_mapping(_in_run(args.run, "run.json"))
+    config = _in_run(args.run, "config.yaml")
+    log = _in_run(args.run, "train_log.jsonl")
+    return ReportInputs(
+        samples=read_samples(samples),
+        predictions=list(iter_predictions(predictions)) if predictions else None,
+        title=args.title or (f"Report of {args.run.resolve().name}" if args.run else "Report"),
+        about=args.about,
+        train_log=read_log(log) if log else None,
+        config=read_text(config, ReportError) if config else None,
+        run=facts,
+        difficulty=_read_mapping(args.difficulty),
+        commands=args.command_line or _commands(facts or {}),
+        pair_count=args.pairs,
+        seed=args.seed,
+        **merge_scores(files),
+    )
+
+
+def read_log(path: str | Path) -> list[Mapping[str, Any]]:
+    """Reads a training log, one JSON object per line.
+
+    Raises:
+        ReportError: missing file, or a line that is no JSON object.
+    """
+    rows: list[Mapping[str, Any]] = []
+    for number, line in read_rows(path, ReportError):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as cause:
+            raise _bad_row(path, number, cause.msg) from cause
+        if not isinstance(row, dict):
+            raise _bad_row(path, number, f"a {type(row).__name__}")
+        rows.append(row)
+    return rows
+
+
+def _bad_row(path: str | Path, number: int, fault: str) -> LlavaCorrError:
+    return ReportError(
+        f"a log row must be a JSON object: {fault}", where=f"{path}, row {number}", mend="repair or remove that row"
+    )
+
+
+def _named_scores(text: str) -> tuple[str, ScoresFile]:
+    name, separator, path = text.partition("=")
+    if not separator or not name:
+        return text, read_scores(text)
+    return path, read_scores(path).model_copy(update={"name": name})
+
+
+def _in_run(folder: Path | None, name: str) -> Path | None:
+    """The file of a run folder, None where there is none.
+
+    Raises:
+        ReportError: the run folder itself does not exist.
+    """
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise ReportError("the run folder does not exist", where=str(folder), mend="check --run")
+    return folder / name if (folder / name).is_file() else None
+
+
+def _read_mapping(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    value = read_json(path, ReportError)
+    if not isinstance(value, dict):
+        raise ReportError(
+            f"a JSON object is wanted, not a {type(value).__name__}", where=str(path), mend="check the file"
+        )
+    return value
+
+
+def _commands(facts: Mapping[str, Any]) -> list[str]:
+    """Commands that the run file recorded under ``commands`` (a list) or ``command``."""
+    recorded = facts.get("commands", facts.get("command", []))
+    return [str(line) for line in recorded] if isinstance(recorded, list) else [str(recorded)]

@@ -1,0 +1,146 @@
+"""Reads ``scores.json`` of a benchmark for the report (schema 1, see ``benchmarks/mixedparts_output.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import ReportError
+from ..files import read_text
+from ..records import Score
+from .inputs import MACRO, DifferenceRow, Metric, ScoreRow
+
+SCHEMA = 1
+_MEAN = "mean"
+
+
+class _Metric(BaseModel):
+    direction: int = 0
+    percent: bool = False
+
+
+class _Files(BaseModel):
+    path: str
+
+
+class _Difference(BaseModel):
+    value: float
+    interval: tuple[float, float] | None = None
+    verdict: str | None = None
+
+
+class _Against(BaseModel):
+    name: str
+    differences: dict[str, dict[str, _Difference]] = {}
+
+
+class _Findings(BaseModel):
+    counts: dict[str, int] = {}
+
+
+class ScoresFile(BaseModel):
+    """The parts of ``scores.json`` that a report uses; further keys are passed over.
+
+    Attributes:
+        name: of the scored model.
+        truth: identity of the samples.
+        samples, predictions: the files that were scored.
+        columns: task or ``"mean"`` -> metric -> score.
+    """
+
+    schema_version: int
+    name: str
+    truth: str
+    samples: _Files
+    predictions: _Files
+    columns: dict[str, dict[str, Score]]
+    metrics: dict[str, _Metric] = {}
+    trail: dict[str, int] = {}
+    findings: _Findings = _Findings()
+    against: _Against | None = None
+
+    def rows(self) -> list[ScoreRow]:
+        return [
+            ScoreRow(self.name, _task(task), score)
+            for task, scores in self.columns.items()
+            for score in scores.values()
+        ]
+
+    def metric_kinds(self) -> dict[str, Metric]:
+        return {name: Metric(metric.direction, metric.percent) for name, metric in self.metrics.items()}
+
+    def difference_rows(self) -> list[DifferenceRow]:
+        if self.against is None:
+            return []
+        return [
+            DifferenceRow(self.name, self.against.name, _task(task), name, d.value, d.interval, d.verdict or "")
+            for task, differences in self.against.differences.items()
+            for name, d in differences.items()
+        ]
+
+    def notes(self) -> list[str]:
+        """What the scorer counted: findings, and parser rules applied."""
+        lines = []
+        for title, counts in (("findings", self.findings.counts), ("parser rules applied", self.trail)):
+            if counts:
+                listed = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
+                lines.append(f"{self.name}, {title}: {listed}.")
+        return lines
+
+
+def read_scores(path: str | Path) -> ScoresFile:
+    """Reads and checks one file.
+
+    Raises:
+        ReportError: missing or broken file, another schema version, wrong or missing fields (all are named).
+    """
+    try:
+        file = ScoresFile.model_validate_json(read_text(path, ReportError))
+    except ValidationError as cause:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in cause.errors())
+        raise ReportError(f"not a scores file: {faults}", where=str(path), mend="score again") from cause
+    if file.schema_version != SCHEMA:
+        raise ReportError(
+            f"scores schema {file.schema_version}, this version reads {SCHEMA}",
+            where=str(path),
+            mend="score again with this version",
+        )
+    return file
+
+
+def merge_scores(files: Sequence[tuple[str, ScoresFile]]) -> dict[str, Any]:
+    """The score arguments of :class:`ReportInputs` from (path, file) pairs; the first file's model is the drawn one.
+
+    Raises:
+        ReportError: two files that rest on different samples, or share a name.
+    """
+    merged: dict[str, Any] = {"scores": [], "metrics": {}, "differences": [], "notes": []}
+    seen: dict[str, str] = {}
+    for path, file in files:
+        if file.truth != files[0][1].truth:
+            raise ReportError(
+                f"scores rest on truth {file.truth}, those of {files[0][0]} on {files[0][1].truth}",
+                where=path,
+                mend="score all models against the same samples file",
+            )
+        if file.name in seen:
+            raise ReportError(
+                f"two scores files are named {file.name!r}",
+                where=f"{seen[file.name]} and {path}",
+                mend="give them names with --scores NAME=FILE",
+            )
+        seen[file.name] = path
+        merged["scores"] += file.rows()
+        merged["metrics"] |= file.metric_kinds()
+        merged["differences"] += file.difference_rows()
+        merged["notes"] += file.notes()
+    if files:
+        merged["model"] = files[0][1].name
+    return merged
+
+
+def _task(name: str) -> str:
+    return MACRO if name == _MEAN else name
