@@ -9,15 +9,15 @@ llava_corr/benchmarks/mixedparts_output.py. ``llava-corr score`` is the same com
 import argparse
 import sys
 
-from llava_corr.benchmarks import mixedparts_command
+from llava_corr.benchmarks import command
 from llava_corr.errors import LlavaCorrError
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    mixedparts_command.add_arguments(parser)
+    command.add_arguments(parser)
     try:
-        return mixedparts_command.run(parser.parse_args())
+        return command.run(parser.parse_args())
     except LlavaCorrError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

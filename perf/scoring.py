@@ -15,18 +15,20 @@ from pathlib import Path
 
 import numpy as np
 
-from llava_corr.benchmarks import mixedparts_command
+from llava_corr.benchmarks import command
 from llava_corr.benchmarks.mixedparts_units import TASKS
-from llava_corr.records import ImageRef, Mask, Prediction, Sample, Segment, Target, Turn, write_records
+from llava_corr.records import ImageRef, Mask, Prediction, Role, Sample, Segment, Target, Task, Turn, write_records
 
 SIDE = 256
 NAMES = ("leg", "seat", "back", "arm", "wing", "tail", "head", "handle", "blade", "lid", "wheel", "headboard")
-_ROWS, _COLUMNS = np.mgrid[:SIDE, :SIDE]
+ROLES: dict[Task, Role] = {"common_objects": "object", "common_parts": "common", "unique_parts": "unique"}
+_CENTRES = np.arange(SIDE) + 0.5
 
 
 def ellipse(centre: np.ndarray, radii: np.ndarray) -> Mask:
     """A filled ellipse; centre and radii as (x, y) in pixels."""
-    inside = ((_COLUMNS + 0.5 - centre[0]) / radii[0]) ** 2 + ((_ROWS + 0.5 - centre[1]) / radii[1]) ** 2 <= 1
+    across, down = (((_CENTRES - c) / r) ** 2 for c, r in zip(centre, radii, strict=True))
+    inside = across[None, :] + down[:, None] <= 1
     return Mask.from_array(inside)
 
 
@@ -34,8 +36,10 @@ def make_pair(index: int) -> tuple[Sample, Prediction, Prediction]:
     """One sample with two answers; the second is off a little further than the first."""
     rng = np.random.default_rng([17, index])
     task = TASKS[index % 3]
-    role = {"common_objects": "object", "common_parts": "common", "unique_parts": "unique"}[task]
-    targets, first, second = [], [], []
+    role = ROLES[task]
+    targets: list[Target] = []
+    first: list[Segment] = []
+    second: list[Segment] = []
     for image in range(2):
         for name in rng.choice(NAMES, size=rng.integers(0, 7), replace=False):
             centre, radii = rng.uniform(30, SIDE - 30, 2), rng.uniform(8, 40, 2)
@@ -62,8 +66,17 @@ def make_pair(index: int) -> tuple[Sample, Prediction, Prediction]:
         turns=(Turn(user="Segment.", assistant=""),),
         targets=tuple(targets),
     )
-    common = {"sample_id": sample.id, "truth": sample.truth_hash(), "text": "", "image_sizes": ((SIDE, SIDE),) * 2}
-    return sample, *(Prediction(**common, segments=tuple(segments)) for segments in (first, second))
+    return sample, _answer(sample, first), _answer(sample, second)
+
+
+def _answer(sample: Sample, segments: list[Segment]) -> Prediction:
+    return Prediction(
+        sample_id=sample.id,
+        truth=sample.truth_hash(),
+        text="",
+        image_sizes=((SIDE, SIDE),) * 2,
+        segments=tuple(segments),
+    )
 
 
 def main() -> int:
@@ -76,17 +89,17 @@ def main() -> int:
         start = time.perf_counter()
         rows = [make_pair(index) for index in range(args.samples)]
         names = ("test.jsonl", "p.jsonl", "q.jsonl")
-        for name, records in zip(names, zip(*rows, strict=True), strict=True):
-            write_records(base / name, records)
+        for position, name in enumerate(names):
+            write_records(base / name, (row[position] for row in rows))
         print(f"made {args.samples} samples in {time.perf_counter() - start:.1f} s")
-        command = argparse.ArgumentParser()
-        mixedparts_command.add_arguments(command)
+        score = argparse.ArgumentParser()
+        command.add_arguments(score)
         options = ["--samples", str(base / names[0]), "--predictions", str(base / names[1])]
         options += ["--out", str(base / "scores.json")]
         options += ["--against", str(base / names[2])] if args.against else []
         for run in ("first (labels are embedded)", "again (labels are cached)"):
             start = time.perf_counter()
-            mixedparts_command.run(command.parse_args(options))
+            command.run(score.parse_args(options))
             print(f"scored, {run}: {time.perf_counter() - start:.1f} s")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
     return 0

@@ -1,4 +1,4 @@
-"""The command behind ``llava-corr score`` and ``eval/mixedparts.py``: files in, a table and ``scores.json`` out."""
+"""``llava-corr score`` and ``eval/mixedparts.py``: samples and prediction files in, a table and ``scores.json`` out."""
 
 from __future__ import annotations
 
