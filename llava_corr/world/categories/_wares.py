@@ -137,8 +137,8 @@ def patch(profile: Floats, low: float, high: float, azimuth: float, width: float
 
 def lettering(profile: Floats, low: float, high: float, azimuth: float, letters: int, size: float) -> Mesh:
     """A row of letter-like bars on a turned body, ``size`` degrees per letter."""
-    full = patch(profile, low, high, azimuth, 0.35 * size)
-    half = patch(profile, low, low + 0.55 * (high - low), azimuth, 0.35 * size)
+    full = patch(profile, low, high, azimuth, 0.62 * size)
+    half = patch(profile, low, low + 0.55 * (high - low), azimuth, 0.62 * size)
     middle = (letters - 1) / 2
     return merge(*((full, half)[k % 3 == 1].rotate("z", (k - middle) * size) for k in range(letters)))
 
