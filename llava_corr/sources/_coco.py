@@ -7,7 +7,6 @@ without harm to the others (empty masks, degenerate polygons, orphans) are count
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,9 +26,6 @@ _REQUIRED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "annotations": {"id": int, "image_id": int, "category_id": int, "segmentation": (list, dict)},
     "categories": {"id": int, "name": str},
 }
-# Six bits a character from "0"; the last character of a number has no continuation bit. Anything else would make the
-# C decoder read past the end of the string.
-_COMPRESSED_RUNS = re.compile(rb"[0-o]*[0-O]")
 
 
 @dataclass(frozen=True)
@@ -159,14 +155,13 @@ def decode(segmentation: Any, height: int, width: int, where: str, findings: Fin
         MaskError: runs of another size, or undecodable ones.
     """
     if isinstance(segmentation, dict):
-        encoded = _checked_runs(segmentation, height, width, where)
+        mask = _from_runs(segmentation, height, width, where)
     else:
         polygons = [p for i, p in enumerate(segmentation) if _is_usable(p, f"{where}, polygon {i}", findings)]
         if not polygons:
             findings.add("empty_mask", where, "no usable polygon")
             return None
-        encoded = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    mask = Mask.from_coco(encoded)
+        mask = Mask.from_coco(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
     if mask.area == 0:
         findings.add("empty_mask", where, "no pixel is foreground")
         return None
@@ -185,9 +180,9 @@ def _is_usable(polygon: Any, where: str, findings: Findings) -> bool:
     return True
 
 
-def _checked_runs(runs: Row, height: int, width: int, where: str) -> Row:
+def _from_runs(runs: Row, height: int, width: int, where: str) -> Mask:
     size, counts = runs.get("size"), runs.get("counts")
-    if size != [height, width] and size != (height, width):
+    if not isinstance(size, (list, tuple)) or tuple(size) != (height, width):
         raise MaskError(
             f"mask of size {size}, image of size {[height, width]}",
             where=where,
@@ -196,17 +191,13 @@ def _checked_runs(runs: Row, height: int, width: int, where: str) -> Row:
     if isinstance(counts, list):
         if not all(isinstance(c, int) and c >= 0 for c in counts) or sum(counts) != height * width:
             raise MaskError(f"runs do not add up to {height} x {width}", where=where, mend="encode the mask again")
-        return coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-    raw = counts.encode("ascii", "replace") if isinstance(counts, str) else b""
-    encoded = {"size": [height, width], "counts": raw}
-    if _COMPRESSED_RUNS.fullmatch(raw) is None or not _decodable(encoded):
-        raise MaskError("undecodable run-length encoding", where=where, mend="encode the mask again with pycocotools")
-    return encoded
-
-
-def _decodable(encoded: Row) -> bool:
+        uncompressed = {"size": [height, width], "counts": counts}
+        return Mask.from_coco(coco_mask.frPyObjects(uncompressed, height, width))
+    if not isinstance(counts, str):
+        raise MaskError("no run counts", where=where, mend="give counts as a string or a list")
+    mask = Mask(size=(height, width), counts=counts)
     try:
-        coco_mask.decode(encoded)
-    except ValueError:
-        return False
-    return True
+        mask.check()
+    except MaskError as cause:
+        raise MaskError(cause.what, where=where, mend=cause.mend) from cause
+    return mask
