@@ -239,6 +239,9 @@ def shade(geometry: Geometry, surface: Surface, albedo: Float32s, normal: Float3
     colour = albedo * (light.key * arriving[:, None] + ambient)
     _add_highlights(geometry, surface, albedo, normal, light, colour, arriving, centre)
     _add_mirrors(geometry, surface, albedo, normal, light, colour)
+    if light.lighting.haze:
+        lost = 1 - np.exp(surface.distance * np.float32(-1 / light.lighting.haze))
+        colour += lost[:, None] * (light.around(surface.view * np.float32([1, 1, 0.3])) - colour)
     return colour
 
 

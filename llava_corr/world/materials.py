@@ -68,6 +68,11 @@ KINDS: dict[str, Kind] = {
     "scales": Kind(0.02, highlight=0.25, shine=30, grit=0.10, bump=0.25, fine=30),
     "straw": Kind(grit=0.14, bump=0.25, fine=30),
     "emissive": Kind(glow=1.0),
+    # kinds of the backdrop; their fine noise is counted per texture unit too
+    "earth": Kind(grit=0.08, bump=0.10, fine=18),
+    "grass": Kind(grit=0.22, bump=0.30, fine=40),
+    "leaves": Kind(grit=0.25, bump=0.45, fine=9),
+    "water": Kind(0.06, highlight=0.9, shine=220, grit=0.02, bump=0.05, fine=6),
 }
 
 _WOODS = ((0.55, 0.36, 0.20), (0.40, 0.25, 0.14), (0.72, 0.53, 0.33), (0.30, 0.19, 0.12), (0.62, 0.40, 0.26),

@@ -230,9 +230,6 @@ def _smooth_edges(rendered: Rendered, linear: Float32s) -> None:
 
 
 def develop(linear: Float32s, exposure: float) -> NDArray[np.uint8]:
-    """Linear light to 8-bit sRGB: a filmic curve (shoulder for bright light), then gamma."""
-    x = linear * np.float32(exposure)
-    mapped = (
-        x * (x * np.float32(2.2) + np.float32(0.10)) / (x * (x * np.float32(2.1) + np.float32(0.55)) + np.float32(0.16))
-    )
-    return _GAMMA[(np.clip(mapped, 0, 1) * 4096).astype(np.int32)]
+    """Linear light to 8-bit sRGB: exposure, a soft shoulder for bright light, gamma."""
+    mapped = 1 - np.exp(linear * np.float32(-1.35 * exposure))
+    return _GAMMA[(np.clip(mapped * np.float32(1.04), 0, 1) * 4096).astype(np.int32)]

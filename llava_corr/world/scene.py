@@ -58,6 +58,7 @@ class Lighting:
         below: light that the far ground sends up.
         clouds: 0 clear to 1 overcast; where the noise of the sky is taken from is ``sky_offset``.
         reach: how far the ambient light is blocked, metres.
+        haze: distance in metres at which 63 % of a surface's light is lost in the horizon's colour; 0 for clear air.
         exposure: multiplies everything before tone mapping.
     """
 
@@ -71,6 +72,7 @@ class Lighting:
     clouds: float = 0.0
     sky_offset: Floats = field(default_factory=lambda: np.zeros(2))
     reach: float = 1.0
+    haze: float = 0.0
     exposure: float = 1.0
 
 

@@ -1,0 +1,111 @@
+"""Where objects go: footprints that do not overlap, tight clutter, cameras that hold everything in view.
+
+Two objects cannot meet when their upright boxes do not: every check here is about oriented rectangles on the ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .camera import Camera, look_at
+from .scene import Placed
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """An oriented rectangle on the ground: centre (x, y), half side lengths, angle in radians."""
+
+    centre: Floats
+    half: Floats
+    angle: float
+
+    def axes(self) -> Floats:
+        """2 x 2: the unit vectors along its sides, as rows."""
+        cosine, sine = np.cos(self.angle), np.sin(self.angle)
+        return np.array([[cosine, sine], [-sine, cosine]])
+
+    def corners(self) -> Floats:
+        """4 x 2."""
+        signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+        return self.centre + (signs * self.half) @ self.axes()
+
+    def grown(self, margin: float) -> Footprint:
+        return Footprint(self.centre, self.half + margin, self.angle)
+
+    def moved(self, to: Floats) -> Footprint:
+        return Footprint(to, self.half, self.angle)
+
+
+def overlap(first: Footprint, second: Footprint) -> bool:
+    """Whether two rectangles share an area (separating axes)."""
+    gap = second.centre - first.centre
+    for axis in np.concatenate([first.axes(), second.axes()]):
+        reach = np.abs(first.axes() @ axis) @ first.half + np.abs(second.axes() @ axis) @ second.half
+        if abs(gap @ axis) >= reach:
+            return False
+    return True
+
+
+def footprint(bounds: Floats, scale: float, yaw: float) -> Footprint:
+    """The rectangle of an object with these bounds (2 x 3, object coordinates) that is turned and scaled at the origin."""
+    middle = bounds.mean(0)[:2] * scale
+    cosine, sine = np.cos(yaw), np.sin(yaw)
+    centre = np.array([cosine * middle[0] - sine * middle[1], sine * middle[0] + cosine * middle[1]])
+    return Footprint(centre, np.ptp(bounds, axis=0)[:2] / 2 * scale, yaw)
+
+
+def pack(
+    shape: Footprint, others: Sequence[Footprint], rng: np.random.Generator, *, gap: float, stretch: float = 1.0
+) -> Footprint:
+    """Slides a rectangle outwards from near the middle until it is free of the others; always succeeds.
+
+    Args:
+        gap: least distance to the others.
+        stretch: more than 1 spreads the cluster along x rather than y.
+    """
+    angle = rng.uniform(0, 2 * np.pi)
+    direction = np.array([np.cos(angle) * stretch, np.sin(angle) / stretch])
+    direction /= np.linalg.norm(direction)
+    start = rng.normal(0, 0.3, 2) * shape.half.min()
+    step = 0.2 * float(shape.half.min()) + 1e-3
+    placed = shape.moved(start)
+    while any(overlap(placed.grown(gap), other) for other in others):
+        placed = placed.moved(placed.centre + direction * step)
+    return placed
+
+
+def frame(
+    corners: Floats, *, azimuth: float, elevation: float, field_of_view: float, fill: float, size: tuple[int, int],
+    shift: Floats | None = None,
+) -> Camera:  # fmt: skip
+    """The camera in this direction that is as near as it can be with all points inside ``fill`` of the picture.
+
+    Args:
+        corners: N x 3 world points that should be seen.
+        azimuth: degrees; 0 looks along +y (at the objects' fronts), positive stands further to +x.
+        elevation: degrees above the horizon.
+        fill: share of the half width that the points may reach; above 1 some are cut off.
+        shift: moves the target (x, y, z), which pans the picture.
+    """
+    low, high = corners.min(0), corners.max(0)
+    target = (low + high) / 2
+    a, e = np.radians(azimuth), np.radians(elevation)
+    away = np.array([np.sin(a) * np.cos(e), -np.cos(a) * np.cos(e), np.sin(e)])
+    probe = look_at(target + away, target, field_of_view=field_of_view, size=size)
+    local = (corners - target) @ probe.rotation.T
+    limit = fill * np.array([size[1], size[0]]) / 2 / probe.focal
+    distance = float((np.abs(local[:, :2]) / limit - local[:, 2:]).max())
+    distance = max(distance, float(-local[:, 2].min()) + 0.05)
+    moved = target + (0 if shift is None else shift)
+    return look_at(moved + away * distance, moved, field_of_view=field_of_view, size=size)
+
+
+def all_corners(items: Sequence[Placed]) -> Floats:
+    """The box corners of several items, N x 3."""
+    return np.concatenate([item.corners() for item in items])
