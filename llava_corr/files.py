@@ -133,6 +133,6 @@ def read_json(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -
 
 def read_rows(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -> Iterator[tuple[int, str]]:
     """Yields ``(row number from 1, line)`` of a JSON-lines file, blank lines left out."""
-    for number, line in enumerate(read_text(path, error).splitlines(), start=1):
+    for number, line in enumerate(read_text(path, error).split("\n"), start=1):
         if line.strip():
             yield number, line

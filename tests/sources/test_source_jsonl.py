@@ -92,6 +92,17 @@ def test_parts_keypoints_and_functional_parts(tmp_path):
     assert not findings
 
 
+def test_names_may_hold_any_character(tmp_path):
+    """JSON leaves line separators other than the newline as they are: they do not end a row."""
+    name = "a\u2028b\x85c\x0bd\u2029"
+    thing = ImageObject(category=name, instance_id="0", mask=Mask.from_array(pixels()))
+    image = AnnotatedImage(
+        image_id="1", path=str(tmp_path / "a.jpg"), height=4, width=6, source="x", split="train", objects=(thing,)
+    )
+    write_records(tmp_path / "train.jsonl", [image, image.model_copy(update={"image_id": "2"})])
+    assert [i.objects[0].category for i in jsonl.read(tmp_path, "train", findings=Findings())] == [name, name]
+
+
 def test_one_file_for_several_splits(tmp_path):
     rows = [row({"polygons": [[0, 0, 6, 0, 6, 4]]}, path=f"{i}.jpg", split=s) for i, s in enumerate(["train", "val"])]
     path = tmp_path / "all.jsonl"
