@@ -8,13 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ..errors import MaskError
 from ..grammar import IMAGE, OBJECT_TOKEN, SegmentSpan, names_parts, normalise_label, parse_answer
-from ..records import Mask, Sample, Target
+from ..records import Sample, Target
 
 Fault = tuple[str, str]
 
@@ -129,37 +126,9 @@ def _check_target(where: str, target: Target, sample: Sample) -> Iterator[Fault]
     else:
         yield "identifier_out_of_range", f"{where}: image {target.image_index} (from 0) of {len(sample.images)}"
     try:
-        runs = run_lengths(target.mask)
-    except ValueError as fault:
-        yield "undecodable_mask", f"{where}: {fault}"
+        target.mask.check()
+    except MaskError as fault:
+        yield "undecodable_mask", f"{where}: {fault.what}"
     else:
-        if not runs[1::2].sum():
+        if not target.mask.area:
             yield "empty_mask", f"{where}: no pixel"
-
-
-def run_lengths(mask: Mask) -> NDArray[Any]:
-    """Run lengths of a mask, background first, column-major; the format is the COCO API's ``rleFrString``.
-
-    Raises:
-        ValueError: characters outside the code, a value cut off, a negative run, or runs that do not fill the mask.
-    """
-    codes = np.frombuffer(mask.counts.encode("utf-8"), np.uint8).astype(np.int64) - 48
-    if not codes.size or codes.min() < 0 or codes.max() > 63:
-        raise ValueError("empty run lengths" if not codes.size else "characters that are no run-length code")
-    more = (codes & 32) != 0
-    ends = np.flatnonzero(~more)
-    if more[-1]:
-        raise ValueError("the run lengths are cut off")
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    lengths = ends - starts + 1
-    if lengths.max() > 10:
-        raise ValueError("a run is longer than any image")
-    place = np.arange(codes.size) - np.repeat(starts, lengths)
-    values = np.add.reduceat((codes & 31) << (5 * place), starts)
-    values -= np.where(codes[ends] & 16, np.left_shift(1, 5 * lengths), 0)  # two's complement of 5 bits a character
-    values[1::2] = np.cumsum(values[1::2])  # from the fourth on, a value is the difference to the last but one
-    values[2::2] = np.cumsum(values[2::2])
-    height, width = mask.size
-    if values.min() < 0 or values.sum() != height * width:
-        raise ValueError(f"the runs add up to {values.sum()} pixels, the mask has {height * width}")
-    return values

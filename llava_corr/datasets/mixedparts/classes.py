@@ -13,8 +13,8 @@ from itertools import combinations
 from typing import NamedTuple
 
 from ...errors import AnnotationError, RegistryError
-from ...files import read_json, resource
 from ...registry import did_you_mean
+from ...taxonomy import load
 
 SOURCES = ("paco_lvis", "partimagenet", "ade20k_part_234")
 PAPER_CANDIDATES, PAPER_COMPARABLE = 1885, 964
@@ -39,8 +39,7 @@ def class_parts(source: str) -> dict[str, frozenset[str]]:
     """
     if source not in SOURCES:
         raise RegistryError(f"no part taxonomy named {source!r}", mend=did_you_mean(source, SOURCES))
-    taxonomy = read_json(resource("data", "taxonomies", f"{source}.json"))
-    return {name: frozenset(entry["parts"]) for name, entry in taxonomy["objects"].items()}
+    return {name: frozenset(entry["parts"]) for name, entry in load(source)["objects"].items()}
 
 
 def candidate_pairs(source: str) -> list[ClassPair]:
@@ -56,16 +55,14 @@ def comparable_groups(source: str) -> tuple[Group, ...]:
         AnnotationError: a group names a class that the taxonomy does not have.
     """
     known = class_parts(source)
-    path = resource("data", "taxonomies", "comparable_classes.json")
-    groups = tuple(
-        Group(row["group"], row["rationale"], tuple(row["classes"])) for row in read_json(path)["sources"][source]
-    )
+    rows = load("comparable_classes")["sources"][source]
+    groups = tuple(Group(row["group"], row["rationale"], tuple(row["classes"])) for row in rows)
     for group in groups:
         unknown = sorted(set(group.classes) - set(known))
         if unknown:
             raise AnnotationError(
                 f"group {group.name!r} names classes that {source} does not have: {', '.join(unknown)}",
-                where=str(path),
+                where="data/taxonomies/comparable_classes.json",
                 mend=did_you_mean(unknown[0], known),
             )
     return groups

@@ -15,16 +15,16 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from ...errors import ConfigError, Findings, SampleError
+from ...errors import ConfigError, Findings
 from ...files import atomic_write, write_json
-from ...records import AnnotatedImage, read_samples, write_samples
+from ...records import AnnotatedImage, Sample, write_samples
 from ...sources import SOURCES as READERS
 from . import classes
 from .build import Builder
 from .phrasings import SPLITS
 from .pool import Pool
 from .spec import MixedPartsSpec
-from .statistics import describe, to_markdown
+from .statistics import Tally, to_markdown
 from .views import view_images
 
 logger = logging.getLogger(__name__)
@@ -114,9 +114,10 @@ def build_split(
     pools = [load_pool(name, root, split, findings, without_test=name in without_test) for name, root in roots.items()]
     builder = Builder(pools, spec, split, seed)
     path = out / f"{split}.jsonl"
-    write_samples(path, builder.samples(count))
+    tally = Tally()
+    write_samples(path, _counted(builder.samples(count), tally))
     findings.extend(builder.findings)
-    statistics = describe(read_samples(path))
+    statistics = tally.to_json()
     write_json(out / f"{split}_statistics.json", statistics)
     with atomic_write(out / f"{split}_statistics.md") as handle:
         handle.write(to_markdown(statistics, f"MixedParts, {split}"))
@@ -137,15 +138,26 @@ def build_split(
     return path
 
 
+def _counted(samples: Iterator[Sample], tally: Tally) -> Iterator[Sample]:
+    for sample in samples:
+        tally.add(sample)
+        yield sample
+
+
 def load_pool(name: str, root: Path, split: str, findings: Findings, *, without_test: bool = False) -> Pool:
     """Reads one split of one source into a pool.
 
+    Sources without a curated list (users' own data) compare every class with itself only.
+
     Raises:
         AnnotationError: unreadable annotations.
-        SampleError: fewer than two usable images, or images of several sources.
+        SampleError: fewer than two usable images.
     """
     views = view_images(_read(name, root, split, findings, without_test), findings)
-    return Pool(name, split, views)
+    if name in classes.SOURCES:
+        return Pool(name, split, views, classes.comparable_classes(name))
+    logger.info("%s has no list of comparable classes: every class is compared with itself only", name)
+    return Pool(name, split, views, {c: frozenset({c}) for view in views for c in view.classes})
 
 
 def _read(name: str, root: Path, split: str, findings: Findings, without_test: bool) -> Iterator[AnnotatedImage]:

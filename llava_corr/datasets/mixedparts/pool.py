@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 
 import numpy as np
 
 from ...errors import SampleError
-from .classes import comparable_classes
 from .views import ClassView, ImageView
 
 
@@ -41,7 +40,7 @@ class Pool:
         SampleError: fewer than two images.
     """
 
-    def __init__(self, source: str, split: str, views: Sequence[ImageView]) -> None:
+    def __init__(self, source: str, split: str, views: Sequence[ImageView], kin: Mapping[str, frozenset[str]]) -> None:
         if len(views) < 2:
             raise SampleError(
                 f"{len(views)} usable image(s); a pair needs two",
@@ -50,7 +49,7 @@ class Pool:
             )
         self.source = source
         self.views = sorted(views, key=lambda view: view.image_id)  # readers may list them in any order
-        self.kin = comparable_classes(source)
+        self.kin = kin
         self.holders = self._index(lambda c: True)
         self.part_holders = {n: found for n, found in self._index(lambda c: bool(c.parts)).items() if n in self.kin}
         self.frequencies = Frequencies((n, len(found)) for n, found in self.holders.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -19,63 +20,81 @@ PAPER_TABLE_3: dict[Task, dict[str, float]] = {
 }
 
 
-def describe(samples: Iterable[Sample]) -> dict[str, Any]:
-    """Statistics of ``samples`` as JSON values.
+@dataclass
+class Tally:
+    """Counts samples one by one, so that a data set of any size can be described while it is written.
 
     ``average``, ``maximum`` and ``median`` run over the samples that have an instance, as the paper's do (its average
     times the number of samples would otherwise not give its totals: facts, 7.5); ``nothing`` counts the others.
     Masks are distinct ones: a mask used by many samples counts once.
     """
-    instances: dict[Task, list[int]] = {task: [] for task in COUNTED_ROLE}
-    sources: Counter[str] = Counter()
-    object_samples: Counter[str] = Counter()
-    sizes: Counter[int] = Counter()
-    classes: dict[str, Counter[str]] = defaultdict(Counter)
-    parts: Counter[str] = Counter()
-    names: dict[bool, set[str]] = {True: set(), False: set()}
-    masks: dict[bool, set[tuple[str, str, str]]] = {True: set(), False: set()}
-    images: set[str] = set()
-    crossing = 0
-    for sample in samples:
-        sources[sample.source] += 1
-        sizes[len(sample.images)] += 1
-        object_samples[sample.source] += sample.task == "common_objects"
-        crossing += sample.task != "common_objects" and len(set(sample.categories)) > 1
-        classes[sample.source].update(set(sample.categories))
-        images.update(image.path for image in sample.images)
-        instances[sample.task].append(sum(t.role == COUNTED_ROLE[sample.task] for t in sample.targets))
+
+    instances: dict[Task, Counter[int]] = field(default_factory=lambda: {task: Counter() for task in COUNTED_ROLE})
+    sources: Counter[str] = field(default_factory=Counter)
+    object_samples: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[int] = field(default_factory=Counter)
+    classes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    parts: Counter[str] = field(default_factory=Counter)
+    names: dict[bool, set[str]] = field(default_factory=lambda: {True: set(), False: set()})
+    masks: dict[bool, set[int]] = field(default_factory=lambda: {True: set(), False: set()})
+    images: set[str] = field(default_factory=set)
+    crossing: int = 0
+
+    def add(self, sample: Sample) -> None:
+        self.sources[sample.source] += 1
+        self.sizes[len(sample.images)] += 1
+        self.object_samples[sample.source] += sample.task == "common_objects"
+        self.crossing += sample.task != "common_objects" and len(set(sample.categories)) > 1
+        self.classes[sample.source].update(set(sample.categories))
+        self.images.update(image.path for image in sample.images)
+        self.instances[sample.task][sum(t.role == COUNTED_ROLE[sample.task] for t in sample.targets)] += 1
         for target in sample.targets:
             is_object = target.role == "object"
-            names[is_object].add(target.phrase)
-            masks[is_object].add((sample.images[target.image_index].path, target.phrase, target.mask.counts))
+            self.names[is_object].add(target.phrase)
+            key = (sample.images[target.image_index].path, target.phrase, target.mask.counts)
+            self.masks[is_object].add(hash(key))  # only its number is reported
             if not is_object:
-                parts[target.phrase] += 1
-    total = sum(sources.values())
-    about_parts = total - sum(object_samples.values())
-    return {
-        "samples": total,
-        "tasks": {task: _spread(counts) for task, counts in instances.items()},
-        "images": len(images),
-        "object_names": len(names[True]),
-        "part_names": len(names[False]),
-        "object_masks": len(masks[True]),
-        "part_masks": len(masks[False]),
-        "sources": {
-            source: {"samples": n, "share": n / total, "object_share": object_samples[source] / n}
-            for source, n in sorted(sources.items())
-        },
-        "images_per_sample": {str(size): n for size, n in sorted(sizes.items())},
-        "cross_class_share": crossing / about_parts if about_parts else 0.0,
-        "classes": {source: dict(counts.most_common()) for source, counts in sorted(classes.items())},
-        "parts": dict(parts.most_common()),
-    }
+                self.parts[target.phrase] += 1
+
+    def to_json(self) -> dict[str, Any]:
+        total = sum(self.sources.values())
+        about_parts = total - sum(self.object_samples.values())
+        return {
+            "samples": total,
+            "tasks": {task: _spread(counts) for task, counts in self.instances.items()},
+            "images": len(self.images),
+            "object_names": len(self.names[True]),
+            "part_names": len(self.names[False]),
+            "object_masks": len(self.masks[True]),
+            "part_masks": len(self.masks[False]),
+            "sources": {
+                source: {"samples": n, "share": n / total, "object_share": self.object_samples[source] / n}
+                for source, n in sorted(self.sources.items())
+            },
+            "images_per_sample": {str(size): n for size, n in sorted(self.sizes.items())},
+            "cross_class_share": self.crossing / about_parts if about_parts else 0.0,
+            "classes": {source: _ranked(counts) for source, counts in sorted(self.classes.items())},
+            "parts": _ranked(self.parts),
+        }
 
 
-def _spread(counts: list[int]) -> dict[str, float]:
-    some = [n for n in counts if n]
+def describe(samples: Iterable[Sample]) -> dict[str, Any]:
+    """Statistics of ``samples`` as JSON values."""
+    tally = Tally()
+    for sample in samples:
+        tally.add(sample)
+    return tally.to_json()
+
+
+def _ranked(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda row: (-row[1], row[0])))
+
+
+def _spread(counts: Counter[int]) -> dict[str, float]:
+    some = sorted(counts.elements())[counts[0] :]
     return {
-        "samples": len(counts),
-        "nothing": len(counts) - len(some),
+        "samples": counts.total(),
+        "nothing": counts[0],
         "total": sum(some),
         "average": sum(some) / len(some) if some else 0.0,
         "maximum": max(some, default=0),

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...errors import Findings
+from ...errors import Findings, MaskError
 from ...records import AnnotatedImage, ImageRef, Mask
 
 
@@ -43,8 +43,9 @@ class ImageView:
 def view_image(image: AnnotatedImage, findings: Findings) -> ImageView | None:
     """Merges the instances of every class of ``image``.
 
-    Empty masks are left out and counted (``empty_mask``); an image with a mask of another size than its own, or with
-    no object left, gives None and is counted (``mask_of_another_size``, ``image_without_objects``).
+    Empty masks are left out and counted (``empty_mask``), and so are parts whose class has no object mask
+    (``parts_without_object``). An image with an unusable mask or with no object left gives None and is counted
+    (``mask_of_another_size``, ``undecodable_mask``, ``image_without_objects``).
     """
     where = f"{image.source}/{image.split} image {image.image_id}"
     masks: dict[str, list[Mask]] = defaultdict(list)
@@ -54,6 +55,11 @@ def view_image(image: AnnotatedImage, findings: Findings) -> ImageView | None:
             label = f"{item.category} {item.instance_id} {name}".strip()
             if mask.size != (image.height, image.width):
                 findings.add("mask_of_another_size", where, f"{label}: {mask.size}, image {image.height, image.width}")
+                return None
+            try:
+                mask.check()
+            except MaskError as fault:
+                findings.add("undecodable_mask", where, f"{label}: {fault.what}")
                 return None
             if not mask.area:
                 findings.add("empty_mask", where, label)

@@ -1,0 +1,92 @@
+"""The command line on files of users' own format: splits, files written, errors."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from llava_corr.datasets.doctor import examine
+from llava_corr.datasets.mixedparts import command
+from llava_corr.errors import ConfigError, Findings, RegistryError
+from llava_corr.files import read_json, write_json
+from llava_corr.records import read_samples, write_records
+
+
+@pytest.fixture(scope="module")
+def root(annotated, tmp_path_factory):
+    """Animals in the project's own format, train and val only."""
+    folder = tmp_path_factory.mktemp("annotations")
+    for split, count in (("train", 500), ("val", 40)):
+        write_records(folder / f"{split}.jsonl", annotated(split, count)["partimagenet"])
+    return folder
+
+
+def arguments(*words) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args([str(word) for word in words])
+
+
+def test_builds_and_describes_every_split(root, tmp_path):
+    source = ("--source", f"jsonl={root}", "--without-test", "jsonl")
+    assert command.run(arguments(*source, "--count", 40, "--out", tmp_path)) == 0
+    files = [tmp_path / f"{split}.jsonl" for split in ("train", "val", "test")]
+    assert examine(files).faults == []
+    for file in files:
+        samples = read_samples(file)
+        statistics = read_json(tmp_path / f"{file.stem}_statistics.json")
+        report = read_json(tmp_path / f"{file.stem}_build.json")
+        assert statistics["samples"] == len(samples) == report["count"] == 40
+        assert {sample.split for sample in samples} == {file.stem}
+        assert len(report["findings"]) == sum(report["finding_counts"].values())
+        assert (tmp_path / f"{file.stem}_statistics.md").read_text().startswith(f"# MixedParts, {file.stem}")
+        assert statistics["cross_class_share"] == 0  # users' classes have no list of comparable ones
+
+
+def test_same_arguments_same_bytes(root, tmp_path):
+    spec = tmp_path / "spec.json"
+    write_json(spec, {"set_share": 0.5})
+    for out in ("a", "b"):
+        words = ("--source", f"jsonl={root}", "--split", "train", "--count", 30, "--seed", 5, "--spec", spec)
+        command.run(arguments(*words, "--out", tmp_path / out))
+    first, second = (tmp_path / out / "train.jsonl" for out in "ab")
+    assert first.read_bytes() == second.read_bytes()
+    assert sum(len(sample.images) > 2 for sample in read_samples(first)) >= 13
+
+
+def test_splits_of_a_source_without_test_split(root):
+    paths = {}
+    for split in ("train", "val", "test"):
+        pool = command.load_pool("jsonl", root, split, Findings(), without_test=True)
+        paths[split] = {view.ref.path for view in pool.views}
+    assert not paths["train"] & paths["val"]
+    assert all("/val/" in path for path in paths["test"])
+    assert len(paths["train"]) > 400
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "fault"),
+    [
+        ((), ConfigError, "either --source"),
+        (("--source", "jsonl=a", "--world", "b"), ConfigError, "either --source"),
+        (("--source", "jsonl"), ConfigError, "not NAME=ROOT"),
+        (("--source", "jsonl=a", "--source", "jsonl=b"), ConfigError, "twice"),
+        (("--source", "paco=a"), RegistryError, "did you mean 'paco_lvis'"),
+        (("--world", "nowhere"), ConfigError, "no source folder"),
+        (("--source", "jsonl=a", "--count", "0"), ConfigError, "--count 0"),
+        (("--source", "jsonl=a", "--without-test", "json"), ConfigError, "not among the sources"),
+    ],
+)
+def test_unusable_arguments(words, error, fault, tmp_path):
+    with pytest.raises(error, match=fault):
+        command.run(arguments(*words, "--out", tmp_path))
+
+
+def test_world_folder_holds_the_three_flavours(tmp_path):
+    for name in ("paco_lvis", "ade20k_part_234"):
+        (tmp_path / name).mkdir()
+    assert command.source_roots([], str(tmp_path)) == {
+        "paco_lvis": tmp_path / "paco_lvis",
+        "ade20k_part_234": tmp_path / "ade20k_part_234",
+    }
