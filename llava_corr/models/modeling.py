@@ -72,11 +72,6 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         self.seg_projection = SegProjection(config.hidden_size, config.grounding_config.mask_decoder_config.hidden_size)
         self.grounding = Grounding(config.grounding_config)
         self.loss_weights = LossWeights()
-        # Pictures travel as uint8; the statistics are on the 0..255 scale (facts 1.4 and 4.1; SAM uses ImageNet's).
-        self.register_buffer("clip_mean", _channel(OPENAI_CLIP_MEAN), persistent=False)
-        self.register_buffer("clip_std", _channel(OPENAI_CLIP_STD), persistent=False)
-        self.register_buffer("sam_mean", _channel(IMAGENET_DEFAULT_MEAN), persistent=False)
-        self.register_buffer("sam_std", _channel(IMAGENET_DEFAULT_STD), persistent=False)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -84,7 +79,7 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
 
     def see(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """Patches U x P x E and visual tokens U x Q x D of uint8 pictures U x 3 x h x w."""
-        return self.visual_tokens(((pixel_values.float() - self.clip_mean) / self.clip_std).to(self.dtype))
+        return self.visual_tokens(_normalise(pixel_values, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD).to(self.dtype))
 
     def splice(self, input_ids: Tensor, tokens_NQD: Tensor) -> Tensor:
         """Text embeddings B x S x D with the visual tokens in the image positions.
@@ -104,7 +99,7 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
 
     def encode_grounding(self, grounding_pixels: Tensor, grounding_sizes: Tensor) -> Tensor:
         """Grounding features of uint8 padded squares; padding is zero after the normalisation (facts 1.4)."""
-        pixels = (grounding_pixels.float() - self.sam_mean) / self.sam_std
+        pixels = _normalise(grounding_pixels, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
         side = pixels.shape[-1]
         inside = valid_canvas(grounding_sizes, side, side)[:, None]
         return self.grounding.encode((pixels * inside).to(self.dtype))
@@ -219,5 +214,7 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         )
 
 
-def _channel(values: Sequence[float]) -> Tensor:
-    return 255 * torch.tensor(values).view(1, 3, 1, 1)
+def _normalise(pixels_NCHW: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Pictures travel as uint8; the statistics are for the 0..1 scale."""
+    mean_C, std_C = (torch.tensor(v, device=pixels_NCHW.device).view(1, 3, 1, 1) for v in (mean, std))
+    return (pixels_NCHW.float() / 255 - mean_C) / std_C

@@ -1,0 +1,54 @@
+"""``llava-corr``: every command of the package, loaded only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .errors import LlavaCorrError
+
+# name -> (module with add_arguments and run, one-line help), in the order of the work
+COMMANDS = {
+    "world": ("llava_corr.world.command", "render the embedded world in the public formats"),
+    "data": ("llava_corr.datasets.mixedparts.command", "build MixedParts dialogues from annotated images"),
+    "doctor": ("llava_corr.datasets.doctor", "list every fault of a samples file"),
+    "train": ("llava_corr.training.command", "train one experiment (or: deepspeed scripts/train.py)"),
+    "predict": ("llava_corr.inference.command", "answer a samples file with text and masks"),
+    "baseline": ("llava_corr.benchmarks.baseline_command", "answer a samples file without a model"),
+    "score": ("llava_corr.benchmarks.command", "score prediction files"),
+    "report": ("llava_corr.report.command", "write the HTML page of a run"),
+    "demo": ("llava_corr.demo", "everything from an empty folder to the page"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; errors meant for the user come out as text, without a traceback."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="llava-corr", description=__doc__.splitlines()[0])
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (target, description) in COMMANDS.items():
+        sub = commands.add_parser(name, help=description, description=description)
+        if arguments and arguments[0] == name:  # only the chosen command is imported
+            importlib.import_module(target).add_arguments(sub)
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        return importlib.import_module(COMMANDS[args.command][0]).run(args)
+    except LlavaCorrError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command continues where it stopped\n")
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

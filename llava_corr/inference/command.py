@@ -1,0 +1,37 @@
+"""``llava-corr predict``: a prediction file for a samples file."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from ..errors import CheckpointError
+from ..files import read_text
+from ..records import read_samples, write_records
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", type=Path, required=True, help="run folder of training")
+    parser.add_argument("--samples", type=Path, required=True, help="samples file to answer")
+    parser.add_argument("--out", type=Path, required=True, help="prediction file to write (JSON lines)")
+    parser.add_argument("--limit", type=int, default=None, help="answer only the first samples")
+    parser.add_argument("--batch-size", type=int, default=None)
+
+
+def run(args: argparse.Namespace) -> int:
+    import yaml
+
+    from ..config import ExperimentConfig, validate
+    from .predictor import Predictor
+
+    saved = args.run / "config.yaml"
+    config = validate(ExperimentConfig, yaml.safe_load(read_text(saved, CheckpointError)), where=str(saved))
+    predictor = Predictor.from_pretrained(args.run / "model", max_new_tokens=config.prediction.max_new_tokens)
+    samples = read_samples(args.samples)[: args.limit]
+    batch_size = args.batch_size or config.prediction.batch_size
+    count = write_records(args.out, predictor.predict(samples, batch_size=batch_size, blind=config.data.blind))
+    logger.info("%d predictions in %s", count, args.out)
+    return 0

@@ -1,0 +1,193 @@
+"""Answers with masks from a trained model: batched over samples, or one question about some pictures.
+
+    predictor = Predictor.from_pretrained("runs/tiny-calico/model")
+    predictor.set_images([chair, bench])
+    prediction = predictor.ask("Please segment the common parts of the objects.")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from ..datasets.collate import load_pictures, to_dialogue
+from ..errors import CheckpointError, LlavaCorrError, SampleError
+from ..grammar import ParsedAnswer, build_question, normalise_label, parse_answer
+from ..models.modeling import LlavaCorrForConditionalGeneration
+from ..models.processing import LlavaCorrProcessor
+from ..records import Dialogue, Mask, Prediction, Sample, Segment
+
+Picture = NDArray[np.uint8]
+
+
+class Predictor:
+    """A model with its processor, ready to answer.
+
+    Args:
+        model: in eval mode afterwards.
+        processor: the one it was trained with.
+        max_new_tokens: an answer that is longer is cut there, and its trail says so.
+    """
+
+    def __init__(
+        self, model: LlavaCorrForConditionalGeneration, processor: LlavaCorrProcessor, *, max_new_tokens: int = 512
+    ) -> None:
+        self.model, self.processor, self.max_new_tokens = model.eval(), processor, max_new_tokens
+        self._pictures: list[Picture] = []
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, *, device: str | None = None, max_new_tokens: int = 512) -> Predictor:
+        """Loads what training saved.
+
+        Raises:
+            CheckpointError: no such folder, or a file of it is missing or broken.
+        """
+        path = Path(folder)
+        if not (path / "config.json").is_file():
+            raise CheckpointError("there is no model", where=str(path), mend="train one, or name its model/ folder")
+        model = LlavaCorrForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
+        processor = LlavaCorrProcessor.from_pretrained(path)
+        target = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(model.to(target), processor, max_new_tokens=max_new_tokens)
+
+    def set_images(self, images: Sequence[Picture | Image.Image | str | Path]) -> None:
+        """Chooses the pictures that :meth:`ask` is about: arrays (H x W x 3, uint8), PIL images or files."""
+        self._pictures = [_as_picture(image) for image in images]
+
+    def ask(self, instruction: str) -> Prediction:
+        """Answers an instruction about the chosen pictures, with masks at their original sizes.
+
+        Raises:
+            SampleError: no pictures were chosen.
+        """
+        if not self._pictures:
+            raise SampleError("no pictures were chosen", mend="call set_images first")
+        keys = [str(k) for k in range(len(self._pictures))]
+        question = build_question(len(keys), instruction)
+        dialogue = Dialogue("question", keys, [(question, None)])
+        pictures = dict(zip(keys, self._pictures, strict=True))
+        return self.answer_dialogues([dialogue], pictures, truths=[""])[0]
+
+    def predict(
+        self, samples: Sequence[Sample], *, batch_size: int = 8, blind: bool = False, progress: bool = True
+    ) -> Iterator[Prediction]:
+        """Answers the last question of every sample, in order."""
+        bar = tqdm(total=len(samples), desc="predict", disable=not progress, dynamic_ncols=True)
+        for start in range(0, len(samples), batch_size):
+            chunk = samples[start : start + batch_size]
+            dialogues = [to_dialogue(sample, with_answers=False, blind=blind) for sample in chunk]
+            pictures = load_pictures(chunk, blind=blind)
+            truths = [sample.truth_hash() for sample in chunk]
+            yield from self.answer_dialogues(dialogues, pictures, truths)
+            bar.update(len(chunk))
+        bar.close()
+
+    @torch.no_grad()
+    def answer_dialogues(
+        self, dialogues: Sequence[Dialogue], pictures: Mapping[str, Picture], truths: Sequence[str]
+    ) -> list[Prediction]:
+        """Generates greedily, then runs once over question and answer to read the [SEG] states (right for any way of
+        generating, and for a [SEG] that comes first or last)."""
+        batch = self.processor(dialogues, pictures, padding_side="left").to(self.model.device)
+        tokenizer = self.processor.tokenizer
+        tokens = self.model.answer(
+            batch["input_ids"],
+            batch["attention_mask"],
+            batch["pixel_values"],
+            batch["image_index"],
+            max_new_tokens=self.max_new_tokens,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        answers = [self._finish(row) for row in tokens]
+        sizes = [[pictures[key].shape[:2] for key in dialogue.image_keys] for dialogue in dialogues]
+        parsed = [parse_answer(text, len(s)) for (text, _), s in zip(answers, sizes, strict=True)]
+        segments = self._draw(batch, tokens, parsed, sizes)
+        return [
+            Prediction(
+                sample_id=dialogue.id,
+                truth=truth,
+                text=text,
+                image_sizes=tuple(size),
+                segments=tuple(drawn),
+                trail=(*found.trail, *([] if ended else [f"cut at {self.max_new_tokens} new tokens"])),
+            )
+            for dialogue, truth, (text, ended), found, size, drawn in zip(
+                dialogues, truths, answers, parsed, sizes, segments, strict=True
+            )
+        ]
+
+    def _finish(self, tokens: Tensor) -> tuple[str, bool]:
+        """Text up to the end token, and whether there was one."""
+        ids = tokens.tolist()
+        eos = self.processor.tokenizer.eos_token_id
+        ended = eos in ids
+        text = self.processor.tokenizer.decode(ids[: ids.index(eos)] if ended else ids, skip_special_tokens=False)
+        return text.replace(self.processor.tokenizer.pad_token, "").strip(), ended
+
+    def _draw(
+        self,
+        batch: Mapping[str, Tensor],
+        tokens: Tensor,
+        parsed: Sequence[ParsedAnswer],
+        sizes: Sequence[Sequence[tuple[int, int]]],
+    ) -> list[list[Segment]]:
+        """Masks of all placed [SEG]s of the batch: one teacher-forced pass, one decoder call."""
+        ids = torch.cat([batch["input_ids"], tokens], 1)
+        eos = self.processor.tokenizer.eos_token_id
+        alive = (tokens == eos).cumsum(1) - (tokens == eos).long() == 0  # up to and with the end token
+        attention = torch.cat([batch["attention_mask"], alive.long()], 1)
+        positions, images, plan = [], [], []
+        first_slot = np.cumsum([0, *(len(s) for s in sizes)])
+        for row, answer in enumerate(parsed):
+            where = ((tokens[row] == self.processor.seg_token_id) & alive[row]).nonzero()[:, 0]
+            for span in answer.segments:
+                positions.append([row, int(where[span.occurrence]) + batch["input_ids"].shape[1]])
+                images.append(int(batch["image_index"][first_slot[row] + span.image_index]))
+                plan.append((row, span))
+        if not plan:
+            return [[] for _ in parsed]
+        device = ids.device
+        output = self.model(
+            input_ids=ids,
+            attention_mask=attention,
+            pixel_values=batch["pixel_values"],
+            image_index=batch["image_index"],
+            grounding_pixels=batch["grounding_pixels"],
+            grounding_sizes=batch["grounding_sizes"],
+            seg_positions=torch.tensor(positions, device=device),
+            seg_image=torch.tensor(images, device=device),
+        )
+        shapes = [tuple(sizes[row][span.image_index]) for row, span in plan]
+        probabilities = self.processor.mask_probabilities(output.mask_logits, shapes)
+        drawn: list[list[Segment]] = [[] for _ in parsed]
+        for (row, span), probability in zip(plan, probabilities, strict=True):
+            drawn[row].append(_segment(span.phrase, span.image_index, span.sentence, probability))
+        return drawn
+
+
+def _segment(phrase: str, image_index: int, sentence: str, probability: NDArray[np.float32]) -> Segment:
+    foreground = probability > 0.5
+    score = float(probability[foreground].mean()) if foreground.any() else 0.0
+    mask = Mask.from_array(foreground)
+    return Segment(
+        phrase=normalise_label(phrase), image_index=image_index, mask=mask, score=round(score, 6), sentence=sentence
+    )
+
+
+def _as_picture(image: Picture | Image.Image | str | Path) -> Picture:
+    if isinstance(image, (str, Path)):
+        with Image.open(image) as opened:
+            return np.asarray(opened.convert("RGB"))
+    if isinstance(image, Image.Image):
+        return np.asarray(image.convert("RGB"))
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise LlavaCorrError(f"a picture is H x W x 3 uint8, not {image.shape} {image.dtype}", mend="convert it first")
+    return image
