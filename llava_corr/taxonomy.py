@@ -14,6 +14,10 @@ from .files import read_json, resource
 
 PartNames = Literal["table6", "release"]
 
+PARTIMAGENET_NO_PART, PARTIMAGENET_NO_OBJECT = 40, 158  # background of the part maps and of the whole-object maps
+ADE_NO_PART = 65535  # pixels of no part in the 16-bit part maps
+ADE_FOLDERS = {"train": "training", "val": "validation", "test": "testing"}  # the release has no test split
+
 
 @dataclass(frozen=True)
 class PartClass:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import AnnotationError, Findings, MaskError
+from ..records import Mask
 
 EIGHT_BIT = ("L", "P")
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
@@ -81,7 +82,7 @@ def refuse_labels(labels: NDArray[Any], path: Path, highest: int, background: in
     Raises:
         AnnotationError: some is not.
     """
-    found = np.unique(labels)
+    found = np.flatnonzero(np.bincount(labels.ravel()))
     strange = found[(found > highest) & (found != background)]
     if strange.size:
         raise AnnotationError(
@@ -89,3 +90,9 @@ def refuse_labels(labels: NDArray[Any], path: Path, highest: int, background: in
             where=str(path),
             mend="check that the map belongs to this data set and release",
         )
+
+
+def label_masks(labels: NDArray[Any], background: int) -> dict[int, Mask]:
+    """Label -> mask of its pixels, labels ascending, the background left out."""
+    present = np.flatnonzero(np.bincount(labels.ravel())).tolist()
+    return {label: Mask.from_array(labels == label) for label in present if label != background}

@@ -21,17 +21,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
 
 from ..errors import AnnotationError, Findings
 from ..records import AnnotatedImage, ImageObject, Mask, Part
-from ..taxonomy import PartNames, ade_objects, ade_parts
+from ..taxonomy import ADE_FOLDERS, ADE_NO_PART, PartNames, ade_objects, ade_parts
 from . import _coco
 from ._coco import CocoFile, Row
 from ._images import SIXTEEN_BIT, image_is_sound, read_label_map, refuse_labels
 
 SOURCE = "ade20k_part_234"
-FOLDERS = {"train": "training", "val": "validation", "test": "testing"}
-NO_PART = 65535
 
 
 def read(
@@ -61,15 +60,15 @@ def read(
         MaskError: a mask or part map of another size than its image.
     """
     root = Path(root)
-    if split not in FOLDERS:
-        raise AnnotationError(f"unknown split {split!r}", where=str(root), mend=f"use one of {', '.join(FOLDERS)}")
+    if split not in ADE_FOLDERS:
+        raise AnnotationError(f"unknown split {split!r}", where=str(root), mend=f"use one of {', '.join(ADE_FOLDERS)}")
     path = _coco.first_existing(
         [root / f"ade20k_instance_{split}.json"], f"ADE20K-Part-234 instances of split {split!r}"
     )
     coco = _coco.load(path, findings)
     _check_categories(coco)
-    images = Path(image_root) if image_root is not None else root / "images" / FOLDERS[split]
-    maps = root / "annotations_detectron2_part" / FOLDERS[split]
+    images = Path(image_root) if image_root is not None else root / "images" / ADE_FOLDERS[split]
+    maps = root / "annotations_detectron2_part" / ADE_FOLDERS[split]
     return _images(coco, images, maps, split, part_names, findings, check_images)
 
 
@@ -96,7 +95,7 @@ def _images(
             continue
         map_path = maps / f"{Path(name).stem}.png"
         labels = read_label_map(map_path, image["height"], image["width"], SIXTEEN_BIT, "a 16-bit grey PNG")
-        refuse_labels(labels, map_path, highest=len(ade_parts()) - 1, background=NO_PART)
+        refuse_labels(labels, map_path, highest=len(ade_parts()) - 1, background=ADE_NO_PART)
         yield AnnotatedImage(
             image_id=str(image["id"]),
             path=str(path),
@@ -111,17 +110,21 @@ def _images(
 def _objects(
     coco: CocoFile, image: Row, labels: NDArray[Any], part_names: PartNames, findings: Findings
 ) -> tuple[ImageObject, ...]:
+    shown = {
+        int(i): Mask.from_array(labels == i) for i in np.flatnonzero(np.bincount(labels.ravel())) if i != ADE_NO_PART
+    }
+    names = ade_parts(part_names)
     objects = []
     for row in coco.rows.get(image["id"], []):
         category = coco.category(row)["name"]
         mask = coco.mask(row, image, findings)
         if mask is None:
             continue
-        parts = _parts(labels, mask, category)
+        own = _part_ids()[category].intersection(shown)
+        parts = {i: part for i in sorted(own) if (part := _intersection(shown[i], mask)).area}
         listed = set(row.get("part_category_id") or ())
         for part_id in sorted(listed - parts.keys()):
             findings.add("listed_part_without_pixels", coco.where(row), f"part id {part_id}")
-        names = ade_parts(part_names)
         objects.append(
             ImageObject(
                 category=category,
@@ -133,12 +136,8 @@ def _objects(
     return tuple(objects)
 
 
-def _parts(labels: NDArray[Any], mask: Mask, category: str) -> dict[int, Mask]:
-    """Part id -> mask of an instance, ids ascending."""
-    pixels = mask.to_array()
-    own = _part_ids()[category]
-    present = sorted(own.intersection(np.unique(labels[pixels]).tolist()))
-    return {i: Mask.from_array((labels == i) & pixels) for i in present}
+def _intersection(first: Mask, second: Mask) -> Mask:
+    return Mask.from_coco(coco_mask.merge([first.to_coco(), second.to_coco()], intersect=True))
 
 
 @cache

@@ -26,14 +26,21 @@ import numpy as np
 
 from ..errors import AnnotationError, Findings
 from ..records import AnnotatedImage, ImageObject, Mask, Part
-from ..taxonomy import ImageClass, PartClass, load, partimagenet_classes, partimagenet_parts
+from ..taxonomy import (
+    PARTIMAGENET_NO_OBJECT,
+    PARTIMAGENET_NO_PART,
+    ImageClass,
+    PartClass,
+    load,
+    partimagenet_classes,
+    partimagenet_parts,
+)
 from . import _coco
 from ._coco import CocoFile, Row
 from ._images import EIGHT_BIT, image_is_sound, read_label_map, refuse_labels
 
 SOURCE = "partimagenet"
 MaskSource = Literal["json", "png"]
-NO_PART, NO_OBJECT = 40, 158
 _FILE_NAME = re.compile(r"(n\d{8})_[^/]*")
 
 
@@ -231,8 +238,12 @@ def _parts_from_map(split: _Split, image: Row) -> list[tuple[PartClass, Mask]]:
     path = split.root / "annotations" / split.name / f"{Path(image['file_name']).stem}.png"
     labels = read_label_map(path, image["height"], image["width"], EIGHT_BIT, "an 8-bit grey PNG")
     classes = partimagenet_parts()
-    refuse_labels(labels, path, highest=len(classes) - 1, background=NO_PART)
-    return [(classes[i], Mask.from_array(labels == i)) for i in np.unique(labels) if i != NO_PART]
+    refuse_labels(labels, path, highest=len(classes) - 1, background=PARTIMAGENET_NO_PART)
+    return [
+        (classes[i], Mask.from_array(labels == i))
+        for i in np.flatnonzero(np.bincount(labels.ravel()))
+        if i != PARTIMAGENET_NO_PART
+    ]
 
 
 def _whole_mask(split: _Split, image: Row, findings: Findings) -> tuple[str, Mask | None]:
@@ -241,8 +252,8 @@ def _whole_mask(split: _Split, image: Row, findings: Findings) -> tuple[str, Mas
         folder = split.root / "annotations" / f"{split.name}_whole"
         path = folder / f"{Path(image['file_name']).stem}.png"
         labels = read_label_map(path, image["height"], image["width"], EIGHT_BIT, "an 8-bit grey PNG")
-        refuse_labels(labels, path, highest=NO_OBJECT - 1, background=NO_OBJECT)
-        pixels = labels != NO_OBJECT
+        refuse_labels(labels, path, highest=PARTIMAGENET_NO_OBJECT - 1, background=PARTIMAGENET_NO_OBJECT)
+        pixels = labels != PARTIMAGENET_NO_OBJECT
         return str(image["id"]), Mask.from_array(pixels) if pixels.any() else None
     coco, rows = split.wholes.get(Path(image["file_name"]).name, (split.parts, []))
     masks = [mask for row in rows if (mask := coco.mask(row, image, findings)) is not None]

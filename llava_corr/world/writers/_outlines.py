@@ -17,33 +17,42 @@ Point = tuple[int, int]
 
 def polygons(mask: Mask) -> list[list[float]]:
     """Flat polygons x0, y0, x1, y1, ... along pixel edges (integer coordinates), one or more per connected region."""
-    return [loop for piece in _without_holes(mask.to_array()) for loop in _loops(piece)]
+    x0, y0, x1, y1 = (int(v) for v in mask.box)
+    pieces = _without_holes(mask.to_array()[y0:y1, x0:x1])
+    return [
+        [float(value + (x0, y0)[i % 2]) for i, value in enumerate(loop)] for piece in pieces for loop in _loops(piece)
+    ]
 
 
 def _without_holes(pixels: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     """Splits a mask by columns until no piece encloses background."""
     pieces = []
     rest = pixels
-    while (holes := ndimage.binary_fill_holes(rest) & ~rest).any():
-        cut = int(np.flatnonzero(holes.any(axis=0))[0]) + 1
+    while (columns := _columns_with_holes(rest)).size:
+        cut = int(columns[0]) + 1
         piece, rest = rest.copy(), rest.copy()
         piece[:, cut:], rest[:, :cut] = False, False
         pieces.append(piece)
     return [*pieces, rest] if rest.any() else pieces
 
 
-def _loops(pixels: NDArray[np.bool_]) -> list[list[float]]:
+def _columns_with_holes(pixels: NDArray[np.bool_]) -> NDArray[np.intp]:
+    regions, _ = ndimage.label(np.pad(~pixels, 1, constant_values=True))
+    return np.flatnonzero((regions > regions[0, 0]).any(axis=0)[1:-1])
+
+
+def _loops(pixels: NDArray[np.bool_]) -> list[list[int]]:
     """Outlines of the regions of a mask without holes."""
     ends = _edges(pixels)
     loops = []
     while ends:
         start = point = next(iter(ends))
         came: Point | None = None
-        corners: list[float] = []
+        corners: list[int] = []
         while True:
             step = _next_step(ends, point, came)
             if step != came:
-                corners += [float(point[0]), float(point[1])]
+                corners += point
             point, came = (point[0] + step[0], point[1] + step[1]), step
             if point == start:
                 break

@@ -17,7 +17,7 @@ from ... import taxonomy
 from ...errors import AnnotationError, MaskError
 from ...files import write_json
 from ...records import AnnotatedImage, ImageObject
-from ...taxonomy import PartClass
+from ...taxonomy import ADE_FOLDERS, ADE_NO_PART, PartClass
 from ._common import (
     Row,
     box_and_area,
@@ -30,9 +30,6 @@ from ._common import (
     runs,
     write_png,
 )
-
-_NO_PART = 65535
-_FOLDERS = {"train": "training", "val": "validation", "test": "testing"}
 
 
 def image_path(image_id: str, split: str, category: str) -> str:
@@ -63,7 +60,7 @@ def write(root: Path, split: str, images: Sequence[AnnotatedImage]) -> None:
     folder = Path(root) / "annotations_detectron2_part" / _folder(split)
     rows: list[Row] = []
     for image, name in zip(images, names, strict=True):
-        labels = np.full((image.height, image.width), _NO_PART, np.uint16)
+        labels = np.full((image.height, image.width), ADE_NO_PART, np.uint16)
         for index, thing in enumerate(image.objects):
             where = f"image {image.image_id}, object {index} ({thing.category})"
             part_ids = _paint_parts(labels, thing, image, where)
@@ -79,9 +76,9 @@ def write(root: Path, split: str, images: Sequence[AnnotatedImage]) -> None:
 
 
 def _folder(split: str) -> str:
-    if split not in _FOLDERS:
-        raise AnnotationError(f"unknown split {split!r}", mend=f"use one of {', '.join(_FOLDERS)}")
-    return _FOLDERS[split]
+    if split not in ADE_FOLDERS:
+        raise AnnotationError(f"unknown split {split!r}", mend=f"use one of {', '.join(ADE_FOLDERS)}")
+    return ADE_FOLDERS[split]
 
 
 @cache
@@ -106,7 +103,7 @@ def _paint_parts(labels: np.ndarray, thing: ImageObject, image: AnnotatedImage, 
                 mend="cut the part to its object: a reader gives it to whatever object its pixels lie in",
             )
         part_id = lookup(_part_ids(), PartClass(thing.category, part.name), place)
-        paint(labels, part.mask, part_id, _NO_PART, place)
+        paint(labels, part.mask, part_id, ADE_NO_PART, place)
         ids.append(part_id)
     return sorted(ids)
 

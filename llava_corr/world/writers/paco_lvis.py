@@ -22,8 +22,8 @@ def image_path(image_id: str, split: str, category: str) -> str:
 
     Args:
         image_id: a decimal number.
-        split: train, val or test. The public files keep their test images in COCO's val2017; this project uses
-            COCO's third folder name, so that ids need to be unique within a split only.
+        split: train, val or test. The public files name train2017 and val2017 only, across the splits; here each
+            split has the folder of its name, so that ids need to be unique within a split only.
     """
     return f"{split}2017/{numeric(image_id):012d}.jpg"
 

@@ -16,7 +16,7 @@ from ... import taxonomy
 from ...errors import AnnotationError
 from ...files import write_json
 from ...records import AnnotatedImage, ImageObject, Mask
-from ...taxonomy import ImageClass, PartClass
+from ...taxonomy import PARTIMAGENET_NO_OBJECT, PARTIMAGENET_NO_PART, ImageClass, PartClass
 from ._common import (
     Row,
     box_and_area,
@@ -29,8 +29,6 @@ from ._common import (
     write_png,
 )
 from ._outlines import polygons
-
-_NO_PART, _NO_OBJECT = 40, 158
 
 
 def image_path(image_id: str, split: str, category: str) -> str:
@@ -63,15 +61,15 @@ def write(root: Path, split: str, images: Sequence[AnnotatedImage]) -> None:
     whole_rows: list[Row] = []
     for image, thing, name in zip(images, things, names, strict=True):
         whole = _class_of(thing.category)
-        part_map = np.full((image.height, image.width), _NO_PART, np.uint8)
+        part_map = np.full((image.height, image.width), PARTIMAGENET_NO_PART, np.uint8)
         for part in merged_parts(thing):
             where = f"image {image.image_id}, {part.name}"
             part_class = PartClass(whole.supercategory, part.name)
             part_id = lookup(_part_ids(), part_class, where)
-            paint(part_map, part.mask, part_id, _NO_PART, where)
+            paint(part_map, part.mask, part_id, PARTIMAGENET_NO_PART, where)
             part_rows.append(_row(len(part_rows), image, part_id, part.mask))
         whole_rows.append(_row(len(whole_rows), image, whole.index, thing.mask))
-        whole_map = np.where(thing.mask.to_array(), whole.index, _NO_OBJECT).astype(np.uint8)
+        whole_map = np.where(thing.mask.to_array(), whole.index, PARTIMAGENET_NO_OBJECT).astype(np.uint8)
         write_png(parts / f"{Path(name).stem}.png", part_map)
         write_png(wholes / f"{Path(name).stem}.png", whole_map)
     pictures = [_image_row(image, name) for image, name in zip(images, names, strict=True)]
