@@ -19,7 +19,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
@@ -28,7 +27,7 @@ from ..records import AnnotatedImage, ImageObject, Mask, Part
 from ..taxonomy import ADE_FOLDERS, ADE_NO_PART, PartNames, ade_objects, ade_parts
 from . import _coco
 from ._coco import CocoFile, Row
-from ._images import SIXTEEN_BIT, image_is_sound, read_label_map, refuse_labels
+from ._images import SIXTEEN_BIT, image_is_sound, label_masks, read_label_map, refuse_labels
 
 SOURCE = "ade20k_part_234"
 
@@ -110,9 +109,7 @@ def _images(
 def _objects(
     coco: CocoFile, image: Row, labels: NDArray[Any], part_names: PartNames, findings: Findings
 ) -> tuple[ImageObject, ...]:
-    shown = {
-        int(i): Mask.from_array(labels == i) for i in np.flatnonzero(np.bincount(labels.ravel())) if i != ADE_NO_PART
-    }
+    shown = label_masks(labels, ADE_NO_PART)
     names = ade_parts(part_names)
     objects = []
     for row in coco.rows.get(image["id"], []):

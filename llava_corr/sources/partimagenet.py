@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from ..errors import AnnotationError, Findings
 from ..records import AnnotatedImage, ImageObject, Mask, Part
 from ..taxonomy import (
@@ -37,7 +35,7 @@ from ..taxonomy import (
 )
 from . import _coco
 from ._coco import CocoFile, Row
-from ._images import EIGHT_BIT, image_is_sound, read_label_map, refuse_labels
+from ._images import EIGHT_BIT, image_is_sound, label_masks, read_label_map, refuse_labels
 
 SOURCE = "partimagenet"
 MaskSource = Literal["json", "png"]
@@ -239,11 +237,7 @@ def _parts_from_map(split: _Split, image: Row) -> list[tuple[PartClass, Mask]]:
     labels = read_label_map(path, image["height"], image["width"], EIGHT_BIT, "an 8-bit grey PNG")
     classes = partimagenet_parts()
     refuse_labels(labels, path, highest=len(classes) - 1, background=PARTIMAGENET_NO_PART)
-    return [
-        (classes[i], Mask.from_array(labels == i))
-        for i in np.flatnonzero(np.bincount(labels.ravel()))
-        if i != PARTIMAGENET_NO_PART
-    ]
+    return [(classes[i], mask) for i, mask in label_masks(labels, PARTIMAGENET_NO_PART).items()]
 
 
 def _whole_mask(split: _Split, image: Row, findings: Findings) -> tuple[str, Mask | None]:
