@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from llava_corr.datasets import doctor
@@ -240,6 +243,37 @@ def test_repair_never_works_in_place(tmp_path):
     twin = write(tmp_path / "b", [row(0)])
     with pytest.raises(SampleError, match="overwrite"):
         repair([path, twin], examination, tmp_path / "clean")
+
+
+JUNK = (
+    b"[SEG]",
+    b"<image>",
+    b"(IMAGE3)",
+    b"</p>",
+    b"<p>",
+    b"\xff",
+    b'"',
+    b"{",
+    b"-1",
+    b"1e999",
+    b"null",
+    "\u2028".encode(),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 1400), st.integers(0, 40), st.sampled_from(JUNK) | st.binary(max_size=8))
+def test_no_damage_stops_the_pass(start, length, junk):
+    """A slice of a sound row is replaced: the doctor never fails, and sees that the rows around it are sound."""
+    sound = [json.dumps(row(k)).encode() for k in (0, 1, 2)]
+    damaged = (sound[1][:start] + junk + sound[1][start + length :]).replace(b"\n", b"")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.jsonl"
+        path.write_bytes(b"\n".join([sound[0], damaged, sound[2]]) + b"\n")
+        examination = examine([path], images=False)
+        assert {fault.row for fault in examination.faults} <= {2}
+        repair([path], examination, Path(folder) / "clean")
+        assert examine([Path(folder) / "clean" / "train.jsonl"]).faults == []
 
 
 def test_missing_file_is_a_named_error(tmp_path):
