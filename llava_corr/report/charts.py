@@ -109,7 +109,7 @@ def _svg(width: int, height: int, label: str) -> ET.Element:
 
 def _axes(svg: ET.Element, frame: _Frame) -> None:
     bottom = frame.top + frame.height
-    y_ticks = _log_ticks(*frame.y_range) if frame.log else _ticks(*frame.y_range, 4)
+    y_ticks = _log_ticks(*frame.y_range) if frame.log else _ticks(*frame.y_range, 5)
     for tick in y_ticks:
         _line(svg, frame.left, frame.y(tick), frame.left + frame.width, frame.y(tick), "grid")
         _text(svg, frame.left - 6, frame.y(tick) + 4, _number(tick), "tick end")

@@ -91,7 +91,7 @@ def _score_table(rows: Sequence[ScoreRow], names: Sequence[str], metrics: Mappin
 
 
 def difference_table(rows: Sequence[DifferenceRow], metrics: Mapping[str, Metric]) -> ScoreTable:
-    """Paired differences of the main scores: one group per task, one row per pair of models; the verdict beside the interval."""
+    """Paired differences of the main scores: one group per task, one row per pair of models."""
     present = {row.name for row in rows}
     names = [name for name in MAIN_SCORES if name in present] or sorted(present)
     tasks = sorted(dict.fromkeys(row.task for row in rows), key=lambda task: task != MACRO)
@@ -169,11 +169,11 @@ def _nested_table(title: str, value: Any) -> FactTable:
         columns = list(dict.fromkeys(key for entry in inner for key in entry))
         rows = [[words(n), *(plain(c, e[c]) if c in e else "" for c in columns)] for n, e in entries.items()]
         return FactTable(title, ["", *(words(c) for c in columns)], rows)
-    return FactTable(title, [], _pairs(_flat(entries)))
+    return FactTable(title, [], _pairs(_flat(entries), title))
 
 
-def _pairs(facts: Mapping[str, Any]) -> list[list[str]]:
-    return [[words(name), plain(name, value)] for name, value in facts.items()]
+def _pairs(facts: Mapping[str, Any], title: str = "") -> list[list[str]]:
+    return [[words(name), plain(f"{title} {name}", value)] for name, value in facts.items()]
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -138,6 +138,8 @@ def make_scores(samples: list[Sample], predictions: list[Prediction]) -> dict[st
         values = {
             s.id: strict_iou(s, p) for s, p in zip(samples, predictions, strict=True) if s.task == task and s.targets
         }
+        if not values:
+            continue
         mean = float(np.mean(list(values.values())))
         result[task] = [
             Score(

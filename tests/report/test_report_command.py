@@ -1,0 +1,164 @@
+"""From files to the page, with scores that the benchmark itself wrote; broken files are named."""
+
+import argparse
+import json
+import re
+
+import numpy as np
+import pytest
+from drawn_pairs import make_data, predict
+
+from llava_corr.benchmarks import command as score_command
+from llava_corr.errors import LlavaCorrError, PredictionError, ReportError, SampleError
+from llava_corr.records import write_records, write_samples
+from llava_corr.report import command
+from llava_corr.report.command import load_inputs, read_log
+from llava_corr.report.scores_file import merge_scores, read_scores
+
+
+def parse(module, *arguments):
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    return parser.parse_args([str(a) for a in arguments])
+
+
+def one_hot_cache(path, samples):
+    """Label vectors in place of the sentence model: any two labels are wholly unlike."""
+    from llava_corr.grammar import normalise_label
+
+    labels = sorted({normalise_label(t.phrase) for s in samples for t in s.targets})
+    with path.open("wb") as handle:
+        np.savez(handle, model="one-hot", labels=np.array(labels), vectors=np.eye(len(labels), dtype=np.float32))
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    samples, predictions = make_data(folder, per_cell=3)
+    write_samples(folder / "samples.jsonl", samples)
+    write_records(folder / "predictions.jsonl", predictions)
+    write_records(folder / "other.jsonl", [predict(s, 20) for s in samples])
+    one_hot_cache(folder / "labels.npz", samples)
+    options = ["--samples", folder / "samples.jsonl", "--text-model", "one-hot", "--resamples", 20]
+    options += ["--embeddings", folder / "labels.npz"]
+    ours, others = folder / "predictions.jsonl", folder / "other.jsonl"
+    names = ["--name", "tiny", "--against", others, "--against-name", "shifted"]
+    score_command.run(parse(score_command, *options, "--predictions", ours, *names, "--out", folder / "scores.json"))
+    score_command.run(
+        parse(score_command, *options, "--predictions", others, "--name", "shifted", "--out", folder / "other.json")
+    )
+    (folder / "config.yaml").write_text("width: 64\n")
+    (folder / "run.json").write_text(json.dumps({"commit": "abc123", "command": "llava-corr train --config tiny"}))
+    (folder / "train_log.jsonl").write_text(
+        "".join(json.dumps({"step": k, "language": 1 / (k + 1)}) + "\n" for k in range(9))
+    )
+    return folder
+
+
+def test_a_run_folder_is_enough(run_folder, tmp_path):
+    args = parse(command, "--run", run_folder, "--out", tmp_path / "r.html")
+    assert command.run(args) == 0
+    text = (tmp_path / "r.html").read_text("utf-8")
+    for shown in (
+        "tiny",
+        "mIoU strict",
+        "abc123",
+        "width: 64",
+        "language over steps",
+        "llava-corr train --config tiny",
+    ):
+        assert shown in text
+    assert text.count("<article") >= 24
+
+
+def test_models_and_differences_come_from_the_scores_files(run_folder, tmp_path):
+    args = parse(command, "--scores", run_folder / "scores.json", f"prior={run_folder / 'other.json'}", "--out", "x")
+    inputs = load_inputs(args)
+    assert inputs.model == "tiny"
+    assert list(dict.fromkeys(row.model for row in inputs.scores)) == ["tiny", "prior"]
+    stored = json.loads((run_folder / "scores.json").read_text())
+    row = next(r for r in inputs.scores if r[:2] == ("tiny", "common_parts") and r.score.name == "mIoU_strict")
+    assert row.score.value == stored["columns"]["common_parts"]["mIoU_strict"]["value"]
+    difference = next(d for d in inputs.differences if d.task == "macro mean" and d.name == "mIoU_strict")
+    assert difference.value == stored["against"]["differences"]["mean"]["mIoU_strict"]["value"]
+    assert inputs.metrics["mIoU_strict"].percent
+    assert not inputs.metrics["predictions_per_truth"].percent
+    assert inputs.run is None
+
+
+def test_page_shows_the_stored_scores(run_folder, tmp_path):
+    args = parse(command, "--run", run_folder, "--out", tmp_path / "r.html")
+    command.run(args)
+    text = re.sub(r"<[^>]*>", " ", (tmp_path / "r.html").read_text("utf-8"))
+    stored = json.loads((run_folder / "scores.json").read_text())["columns"]["mean"]
+    for name in ("AP50", "mIoU", "Recall", "SS", "S-IoU", "mIoU_strict"):
+        assert f"{100 * stored[name]['value']:.1f}" in text
+        assert stored[name]["convention"].split("; macro mean")[0].split(";")[0] in text.replace("&gt;", ">")
+
+
+def changed(path, out, **changes):
+    out.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return out
+
+
+def test_scores_of_other_samples_or_twice_the_name_are_refused(run_folder, tmp_path):
+    first = read_scores(run_folder / "scores.json")
+    other = read_scores(changed(run_folder / "other.json", tmp_path / "o.json", truth="f" * 16))
+    with pytest.raises(ReportError, match="rest on truth ffff"):
+        merge_scores([("a", first), ("b", other)])
+    with pytest.raises(ReportError, match="two scores files are named 'tiny'"):
+        merge_scores([("a", first), ("b", first)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema_version": 9}, "scores schema 9"),
+        ({"columns": {"mean": {"mIoU": {"name": "mIoU"}}}}, "columns.mean.mIoU"),
+    ],
+)
+def test_broken_scores_are_named(run_folder, tmp_path, changes, message):
+    with pytest.raises(ReportError, match=message):
+        read_scores(changed(run_folder / "scores.json", tmp_path / "s.json", **changes))
+
+
+def test_log_rows_must_be_objects(tmp_path):
+    path = tmp_path / "log.jsonl"
+    for line, message in (("{broken", "must be a JSON object"), ("[1]", "a list")):
+        path.write_text('{"step": 1}\n' + line + "\n")
+        with pytest.raises(ReportError, match=message) as caught:
+            read_log(path)
+        assert "row 2" in str(caught.value)
+
+
+def test_missing_files_are_named(run_folder, tmp_path):
+    gone = tmp_path / "gone"
+    cases: list[tuple[list, type[LlavaCorrError], str]] = [
+        (["--run", gone], ReportError, "run folder does not exist"),
+        (["--run", tmp_path], ReportError, "no samples to show"),
+        (["--samples", gone], SampleError, "does not exist"),
+        (["--scores", gone], ReportError, "does not exist"),
+        (["--run", run_folder, "--predictions", gone], PredictionError, "does not exist"),
+        (["--run", run_folder, "--difficulty", gone], ReportError, "does not exist"),
+        (["--run", run_folder, "--pairs", 0], ReportError, "--pairs 0"),
+    ]
+    for arguments, error, message in cases:
+        with pytest.raises(error, match=message):
+            load_inputs(parse(command, *arguments, "--out", "x"))
+
+
+def test_predictions_of_other_samples_are_refused(run_folder, tmp_path):
+    samples, _ = make_data(tmp_path / "new", per_cell=1)
+    moved = [s.model_copy(update={"targets": s.targets[::-1]}) for s in samples]
+    write_samples(tmp_path / "samples.jsonl", moved)
+    args = parse(
+        command,
+        "--samples",
+        tmp_path / "samples.jsonl",
+        "--predictions",
+        run_folder / "predictions.jsonl",
+        "--out",
+        "x",
+    )
+    with pytest.raises(PredictionError):
+        command.run(args)
