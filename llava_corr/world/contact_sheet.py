@@ -11,14 +11,17 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ..errors import Findings
 from ..files import atomic_write
 from .camera import look_at
 from .catalogue import all_categories, get_category, instance_looks, instance_shape
+from .compose import World, make_picture
 from .materials import Look, linear, recipe
 from .objects import ObjectBuilder, ObjectModel
 from .picture import Rendered, render
@@ -131,7 +134,19 @@ def category_rows(name: str, *, seed: int = 0, instances: int = 2, size: int = 2
     return rows
 
 
-def write_png(path: str, pixels: Pixels) -> None:
+def flavour_sheet(world: World, flavours: Sequence[str], split: str, *, rows: int = 3, columns: int = 3) -> Pixels:
+    """Pictures beside their overlays: ``rows`` rows of ``columns`` pairs for each flavour."""
+    tiles: list[list[Pixels]] = []
+    titles: list[str] = []
+    for flavour in flavours:
+        for row in range(rows):
+            views = [make_picture(world, flavour, split, row * columns + k, Findings())[0] for k in range(columns)]
+            tiles.append([tile for view in views for tile in (view.image, overlay(view, keypoints=False))])
+            titles.append(f"{flavour}, {split}" if row == 0 else "")
+    return grid(tiles, titles)
+
+
+def write_png(path: str | Path, pixels: Pixels) -> None:
     """Writes a PNG, whole or not at all."""
     with atomic_write(path, "wb") as handle:
         Image.fromarray(pixels).save(handle, format="PNG")

@@ -220,7 +220,7 @@ def choose_looks(model: ObjectModel, split: str, rng: np.random.Generator, *, on
         main = _main_slot(model, free)
         kind = "plastic" if looks[main].kind == "emissive" else looks[main].kind
         shared = replace(looks[main], kind=kind, pattern="plain")
-        looks.update({slot: shared for slot in free})
+        looks.update(dict.fromkeys(free, shared))
     return looks
 
 

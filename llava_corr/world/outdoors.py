@@ -69,15 +69,19 @@ def _in_front(stage: Stage, place: Footprint, towards: Floats, family: int, surf
     rng = stage.rng
     side = np.array([towards[1], -towards[0]])
     out: list[Placed] = []
-    for _ in range(int(rng.choice([0, 1, 2], p=[0.35, 0.45, 0.2]))):
-        size = float(rng.uniform(0.16, 0.42)) * EXTENT
-        reach = float(np.abs(place.axes() @ towards) @ place.half) + size * 0.75
-        spot = towards * (reach + rng.uniform(0, 0.25)) + side * rng.normal(0, 0.36) * EXTENT
-        at, yaw, number = np.append(spot, 0.0), float(rng.uniform(0, 6)), draw_family(stage.split, rng)
-        if overlap(Footprint(spot, np.full(2, size * 0.6), 0.0), place):
+    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.2, 0.3, 0.3, 0.2]))):
+        number, yaw = draw_family(stage.split, rng), float(rng.uniform(0, 6))
+        what = str(rng.choice(["bush", "rock", "trunk"], p=[0.4, 0.35, 0.25]))
+        size = float({"bush": rng.uniform(0.25, 0.5), "rock": rng.uniform(0.2, 0.4), "trunk": 0.14}[what]) * EXTENT
+        reach = float(np.abs(place.axes() @ towards) @ place.half) + size * 0.5
+        spot = towards * (reach + rng.uniform(0, 0.12)) + side * rng.normal(0, 0.3) * EXTENT
+        if overlap(Footprint(spot, np.full(2, size * 0.45), 0.0), place):
             continue
-        green = surface in ("grass", "earth") and rng.random() < 0.6
-        out.append(bush(number, at=at, size=size, yaw=yaw) if green else rock(number, at=at, size=size * 0.8, yaw=yaw))
+        make = {"bush": bush, "rock": rock}.get(what)
+        at = np.append(spot, 0.0)
+        out.append(
+            make(number, at=at, size=size, yaw=yaw) if make else tree(number, at=at, height=2.4 * EXTENT, yaw=yaw)
+        )
     if surface in ("grass", "earth"):
         out.append(tufts(rng, np.append(towards * 0.2, 0.0), 0.5 * EXTENT, 0.07 * EXTENT, family, count=50))
     return out
@@ -152,7 +156,9 @@ def _afloat(stage: Stage, actor: Actor) -> Scene:
         if direction is not away:
             spot = -away * rng.uniform(0.75, 0.9) + side * rng.normal(0, 0.4)
         number, size = draw_family(stage.split, rng), float(rng.uniform(0.15, 0.4))
-        if not overlap(Footprint(spot, np.full(2, size * 0.6), 0.0), footprint(actor.bounds(), scale, yaw).moved(np.zeros(2))):
+        if not overlap(
+            Footprint(spot, np.full(2, size * 0.6), 0.0), footprint(actor.bounds(), scale, yaw).moved(np.zeros(2))
+        ):
             out.append(rock(number, at=np.append(spot, 0.0), size=size, yaw=float(rng.uniform(0, 6))))
     return Scene(stage.flavour, (item, *out), camera, daylight(rng, azimuth=turn, scale=0.8 * EXTENT))
 
@@ -176,5 +182,7 @@ def _diving(stage: Stage, actor: Actor) -> Scene:
         size = float(rng.uniform(0.15, 0.55))
         number, yaw = draw_family(stage.split, rng), float(rng.uniform(0, 6))
         at = np.append(towards + side * rng.normal(0, 0.8), 0.0)
-        out.append(bush(number, at=at, size=size, yaw=yaw) if rng.random() < 0.4 else rock(number, at=at, size=size, yaw=yaw))
+        out.append(
+            bush(number, at=at, size=size, yaw=yaw) if rng.random() < 0.4 else rock(number, at=at, size=size, yaw=yaw)
+        )
     return Scene(stage.flavour, (item, *out), camera, underwater(rng, scale=0.8 * EXTENT))

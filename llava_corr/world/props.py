@@ -7,7 +7,7 @@ training never saw.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import trimesh
@@ -67,7 +67,7 @@ def draw_family(split: str, rng: np.random.Generator) -> int:
     return int(rng.choice(family_numbers(split)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def surface_look(surface: str, family: int) -> tuple[Look, float]:
     """The look of a ground or wall, and metres per texture unit; family ``family`` is the same in every run."""
     kind, pattern, pairs, per_metre = SURFACES[surface]
@@ -87,9 +87,7 @@ def backdrop(mesh: Mesh, surface: str, family: int, *, at: Floats | None = None,
     return _single(mesh, look, at=np.zeros(3) if at is None else at, yaw=yaw, unit=unit)
 
 
-def _single(
-    mesh: Mesh, look: Look, *, at: Floats, yaw: float = 0.0, scale: float = 1.0, unit: float = 1.0
-) -> Placed:
+def _single(mesh: Mesh, look: Look, *, at: Floats, yaw: float = 0.0, scale: float = 1.0, unit: float = 1.0) -> Placed:
     builder = ObjectBuilder("prop")
     builder.piece("", mesh, "main")
     return Placed(builder.build(), pose(at=at, yaw=yaw, scale=scale), {"main": look}, unit=unit)
@@ -135,7 +133,7 @@ def _ball(subdivisions: int) -> trimesh.Trimesh:
     return trimesh.creation.icosphere(subdivisions)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _rock(family: int) -> tuple[Mesh, Look]:
     rng = np.random.default_rng([_FAMILY_SEED, family, 1])
     mesh = rough(_ball(2), rng.uniform(0.5, 1.0), rng.uniform(0.10, 0.18), rng.uniform(0, 8, 3))
@@ -150,7 +148,7 @@ def rock(family: int, *, at: Floats, size: float, yaw: float) -> Placed:
     return _single(mesh, look, at=at + [0, 0, 0.12 * size], yaw=yaw, scale=size / 2, unit=2.0)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tree(family: int) -> tuple[ObjectModel, dict[str, Look]]:
     rng = np.random.default_rng([_FAMILY_SEED, family, 2])
     builder = ObjectBuilder("tree")
@@ -165,9 +163,13 @@ def _tree(family: int) -> tuple[ObjectModel, dict[str, Look]]:
     else:
         for _ in range(int(rng.integers(3, 6))):
             at = rng.normal(0, 1, 3) * [0.13, 0.13, 0.08] + [lean[0] * 2, lean[1] * 2, trunk + 0.28]
-            blob = rough(_ball(2), 1.6, 0.13, rng.uniform(0, 8, 3)).scale(*(rng.uniform(0.13, 0.22) * np.array([1, 1, 0.85])))
+            blob = rough(_ball(2), 1.6, 0.13, rng.uniform(0, 8, 3)).scale(
+                *(rng.uniform(0.13, 0.22) * np.array([1, 1, 0.85]))
+            )
             builder.piece("", blob.move(*at), "leaves")
-    green = jitter(((0.24, 0.38, 0.15), (0.34, 0.44, 0.18), (0.20, 0.32, 0.20), (0.52, 0.46, 0.18))[int(rng.integers(4))], rng)
+    green = jitter(
+        ((0.24, 0.38, 0.15), (0.34, 0.44, 0.18), (0.20, 0.32, 0.20), (0.52, 0.46, 0.18))[int(rng.integers(4))], rng
+    )
     bark = jitter((0.36, 0.27, 0.20), rng)
     looks = {
         "leaves": Look("leaves", "noise", linear(green), linear(green * 0.6), recipe("noise", family)),
@@ -189,7 +191,7 @@ def bush(family: int, *, at: Floats, size: float, yaw: float) -> Placed:
     return _single(mesh, looks["leaves"], at=at + [0, 0, 0.22 * size], yaw=yaw, scale=size / 2, unit=1.0)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _hills(family: int) -> Mesh:
     """A ring of hills with radius 1; heights up to about 0.1."""
     rng = np.random.default_rng([_FAMILY_SEED, family, 3])
@@ -212,7 +214,9 @@ def hills(family: int, surface: str, radius: float) -> Placed:
     return _single(_hills(family), look, at=np.zeros(3), scale=radius, unit=0.1)
 
 
-def tufts(rng: np.random.Generator, centre: Floats, spread: float, height: float, family: int, count: int = 30) -> Placed:
+def tufts(
+    rng: np.random.Generator, centre: Floats, spread: float, height: float, family: int, count: int = 30
+) -> Placed:
     """Blades of grass strewn around a place."""
     root = np.column_stack([rng.normal(0, spread, (count, 2)), np.zeros(count)]).repeat(3, axis=0)
     root[:, :2] += rng.normal(0, 0.12 * height, (len(root), 2))
@@ -303,7 +307,10 @@ def distractor(rng: np.random.Generator, split: str) -> tuple[ObjectModel, dict[
     """A toy-like solid of about 1 m that belongs to no class, with a random look."""
     shape = int(rng.integers(7))
     a, b = rng.uniform(0.3, 0.5), rng.uniform(0.15, 0.3)
-    star = [(np.cos(t) * r, np.sin(t) * r) for t, r in zip(np.linspace(0, 2 * np.pi, 11)[:-1], [a, a * 0.5] * 5, strict=True)]
+    star = [
+        (np.cos(t) * r, np.sin(t) * r)
+        for t, r in zip(np.linspace(0, 2 * np.pi, 11)[:-1], [a, a * 0.5] * 5, strict=True)
+    ]
     mesh = (
         lambda: ellipsoid(a, a, a, segments=20).move(z=a),
         lambda: cylinder(a, a * 2, top=0.0, segments=20).move(z=a),

@@ -52,7 +52,9 @@ class Room:
     def inside(self, shape: Footprint) -> bool:
         corners = shape.corners()
         return bool(
-            (np.abs(corners[:, 0]) <= self.half).all() and corners[:, 1].max() <= self.depth and corners[:, 1].min() >= -0.2
+            (np.abs(corners[:, 0]) <= self.half).all()
+            and corners[:, 1].max() <= self.depth
+            and corners[:, 1].min() >= -0.2
         )
 
     def free(self, shape: Footprint, margin: float) -> bool:
@@ -211,7 +213,11 @@ def _shell(stage: Stage, room: Room) -> list[Placed]:
         backdrop(quad(ceiling), "plaster", 0),
     ]
     board = float(rng.uniform(0.06, 0.12))
-    for x, y, length, yaw in ((0, d - 0.008, 2 * h, 0.0), (-h + 0.008, 0, 2 * d, np.pi / 2), (h - 0.008, 0, 2 * d, np.pi / 2)):
+    for x, y, length, yaw in (
+        (0, d - 0.008, 2 * h, 0.0),
+        (-h + 0.008, 0, 2 * d, np.pi / 2),
+        (h - 0.008, 0, 2 * d, np.pi / 2),
+    ):
         out.append(backdrop(box(length, 0.012, board), "plaster", 8, at=np.array([x, y, board / 2]), yaw=yaw))
     return out
 

@@ -10,9 +10,7 @@ from .scene import Lighting
 Floats = NDArray[np.float64]
 
 
-def _sun(
-    rng: np.random.Generator, azimuth: float, lowest: float, highest: float, widest: float = 1.7
-) -> Floats:
+def _sun(rng: np.random.Generator, azimuth: float, lowest: float, highest: float, widest: float = 1.7) -> Floats:
     """Unit vector to a sun that stands roughly behind or beside a camera at this azimuth (radians)."""
     turn = azimuth + rng.choice([-1, 1]) * rng.uniform(0.3, widest)
     height = np.radians(rng.uniform(lowest, highest))

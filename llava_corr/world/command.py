@@ -1,0 +1,64 @@
+"""``llava-corr world``: build an embedded world, show a contact sheet of it, or print its difficulty."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from ..errors import ConfigError
+from ..files import read_json
+from .build import build_world
+from .compose import FLAVOURS, WORLD_SPLITS
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of ``llava-corr world``."""
+    parser.add_argument("--out", type=Path, help="folder to build in; starting again continues there")
+    parser.add_argument("--train", type=int, default=1000, help="training pictures per flavour")
+    parser.add_argument("--val", type=int, default=100, help="validation pictures per flavour")
+    parser.add_argument("--test", type=int, default=100, help="test pictures per flavour")
+    parser.add_argument(
+        "--unseen", nargs="+", default=[], metavar="CATEGORY", help="categories to hold out of all these"
+    )
+    parser.add_argument("--unseen-test", type=int, default=0, help="test pictures of the held-out ones, per flavour")
+    parser.add_argument("--flavour", action="append", choices=FLAVOURS, help="only these; may be given several times")
+    parser.add_argument("--size", type=int, default=256, help="height and width in pixels")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, help="worker processes (default: all cores); changes nothing else")
+    parser.add_argument("--contact-sheet", type=Path, metavar="PNG", help="only draw pictures beside their labels")
+    parser.add_argument("--split", default="train", choices=WORLD_SPLITS, help="split of the contact sheet")
+    parser.add_argument("--difficulty", type=Path, metavar="FOLDER", help="only print the difficulty of a built world")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carries the command out; returns the exit code."""
+    flavours = args.flavour or list(FLAVOURS)
+    if args.difficulty:
+        read_json(args.difficulty / "world.json", ConfigError)
+        logger.info("%s", (args.difficulty / "difficulty.md").read_text(encoding="utf-8"))
+        return 0
+    if args.contact_sheet:
+        from .compose import World
+        from .contact_sheet import flavour_sheet, write_png
+
+        world = World(args.seed, args.size, tuple(args.unseen))
+        write_png(args.contact_sheet, flavour_sheet(world, flavours, args.split))
+        logger.info("wrote %s", args.contact_sheet)
+        return 0
+    if args.out is None:
+        raise ConfigError(
+            "where should the world go?", mend="give --out FOLDER, --contact-sheet PNG or --difficulty FOLDER"
+        )
+    counts = {"train": args.train, "val": args.val, "test": args.test, "unseen": args.unseen_test}
+    build_world(
+        args.out,
+        counts=dict.fromkeys(flavours, counts),
+        seed=args.seed,
+        size=args.size,
+        processes=args.processes,
+        unseen=args.unseen,
+    )
+    return 0
