@@ -123,12 +123,15 @@ def average_precision(scores: NDArray[np.float64], hits: NDArray[np.bool_], trut
     Returns:
         The mean of interpolated precision at 101 recall levels; NaN without truths.
     """
+    return _interpolated(hits[np.argsort(-scores, kind="stable")], truths)
+
+
+def _interpolated(hits: NDArray[np.bool_], truths: int) -> float:
+    """AP of detections that are already ranked."""
     if not truths:
         return float("nan")
     if not len(hits):
         return 0.0
-    if scores.min() != scores.max():
-        hits = hits[np.argsort(-scores, kind="stable")]
     true_positives = np.cumsum(hits, dtype=float)
     precision = true_positives / (np.arange(1, len(hits) + 1) + np.spacing(1))
     precision = np.maximum.accumulate(precision[::-1])[::-1]
@@ -154,6 +157,8 @@ def resampled_average_precision(
     detections = np.bincount(groups, weights=matches.detections, minlength=count).astype(np.int64)
     truths = np.bincount(groups, weights=matches.truths, minlength=count).astype(np.int64)
     starts = np.concatenate([[0], np.cumsum(detections)[:-1]])
+    ranks = np.unique(-matches.scores, return_inverse=True)[1]
+    ranks = ranks.astype(np.min_scalar_type(ranks.max(initial=0)))  # numpy sorts 16-bit integers by radix
     values = np.empty(len(weights))
     for row, weight in enumerate(weights):
         taken = np.repeat(np.arange(count), weight)
@@ -161,5 +166,6 @@ def resampled_average_precision(
         ends = np.cumsum(lengths)
         total = int(ends[-1]) if len(ends) else 0
         index = np.arange(total) + np.repeat(starts[taken] - (ends - lengths), lengths)
-        values[row] = average_precision(matches.scores[index], matches.hits[index], int(truths[taken].sum()))
+        order = np.argsort(ranks[index], kind="stable")
+        values[row] = _interpolated(matches.hits[index][order], int(truths[taken].sum()))
     return values
