@@ -22,7 +22,7 @@ from .mixedparts_units import TASKS, counted_targets
 
 GRID = 64
 IMAGES_PER_TASK = 600
-_THRESHOLDS = np.linspace(0.05, 0.95, 19)
+_THRESHOLDS = sorted(np.linspace(0.05, 0.95, 19).tolist(), key=lambda t: abs(t - 0.5))  # among equals, the middle
 _OPENINGS: dict[Task, str] = {
     "common_objects": "The common objects are",
     "common_parts": "The common parts are",
