@@ -78,6 +78,7 @@ class GroundingSection(Section):
     num_attention_heads: int = 16
     window_size: int = 14
     global_attn_indexes: tuple[int, ...] = (7, 15, 23, 31)
+    use_rel_pos: bool = Field(True, description="relative positions, as in SAM's releases; off, attention is cheaper")
     prompt_size: int = Field(256, description="width of the neck, the prompts and the mask decoder")
     decoder_mlp: int = 2048
     decoder_heads: int = 8

@@ -241,6 +241,9 @@ class ParsedOption(NamedTuple):
     rule: str
 
 
+_ARTICLE = r"A\s+(?!or\b|and\b)[a-z]"  # "A dog ..." is no choice of option A
+
+
 def parse_option(text: str, options: Sequence[str]) -> ParsedOption:
     """Reads the chosen letter; rules in order: bare letter, (X), "answer is X", the one stand-alone letter, option text."""
     letters = "".join(option_letters(len(options)))
@@ -251,7 +254,7 @@ def parse_option(text: str, options: Sequence[str]) -> ParsedOption:
     for rule, pattern, flags in (
         ("bracketed_letter", rf"\(([{letters}])\)", 0),
         ("answer_is", rf"answer(?:\s+is)?\s*:?\s*\(?([{letters}])\b", re.I),
-        ("single_letter", rf"(?<![\w'])([{letters}])(?![\w'])(?!\s+[a-z])", 0),
+        ("single_letter", rf"(?<![\w'])(?!{_ARTICLE})([{letters}])(?![\w'])", 0),
     ):
         found = {m.upper() for m in re.findall(pattern, body, flags)}
         if len(found) == 1:

@@ -61,6 +61,7 @@ def _sam_config(section: GroundingSection) -> SamConfig:
             global_attn_indexes=list(section.global_attn_indexes),
             output_channels=section.prompt_size,
             num_pos_feats=section.prompt_size // 2,
+            use_rel_pos=section.use_rel_pos,
         ).to_dict(),
         prompt_encoder_config=SamPromptEncoderConfig(**shared, hidden_size=section.prompt_size).to_dict(),
         mask_decoder_config=SamMaskDecoderConfig(

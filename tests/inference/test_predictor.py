@@ -1,0 +1,75 @@
+"""Answers: the same at any batch size, [SEG] states as in teacher forcing, errors for what cannot be asked."""
+
+import numpy as np
+import pytest
+import torch
+
+from llava_corr.datasets.collate import load_pictures, to_dialogue
+from llava_corr.errors import CheckpointError, SampleError
+from llava_corr.inference.predictor import Predictor
+
+
+@pytest.fixture()
+def predictor(toy):
+    model, processor, _ = toy
+    return Predictor(model, processor, max_new_tokens=12)
+
+
+def test_batch_size_changes_nothing(toy, predictor):
+    _, _, samples = toy
+    one = list(predictor.predict(samples[:6], batch_size=1, progress=False))
+    many = list(predictor.predict(samples[:6], batch_size=4, progress=False))
+    assert [p.model_dump() for p in one] == [p.model_dump() for p in many]
+    assert [p.truth for p in one] == [s.truth_hash() for s in samples[:6]]
+
+
+def test_masks_of_a_forced_answer_equal_teacher_forcing(toy, predictor, monkeypatch):
+    """Let the model 'generate' the true answers: its masks are then those of the training forward."""
+    model, processor, samples = toy
+    chosen = [s for s in samples if s.targets][:3]
+    eos, pad = processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id
+    rows = [
+        processor.tokenizer(f" {s.turns[0].assistant}", add_special_tokens=False)["input_ids"] + [eos] for s in chosen
+    ]
+    longest = max(map(len, rows))
+    forced = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
+    monkeypatch.setattr(model, "answer", lambda *_, **__: forced)
+    dialogues = [to_dialogue(s, with_answers=False) for s in chosen]
+    predictions = predictor.answer_dialogues(dialogues, load_pictures(chosen), ["t"] * 3)
+    batch = processor([to_dialogue(s, with_answers=True) for s in chosen], load_pictures(chosen))
+    with torch.no_grad():
+        logits = model(**batch).mask_logits
+    sizes = [(i.height, i.width) for s in chosen for t in s.targets for i in [s.images[t.image_index]]]
+    expected = [p > 0.5 for p in processor.mask_probabilities(logits, sizes)]
+    got = [segment.mask.to_array() for p in predictions for segment in p.segments]
+    assert len(got) == len(expected)
+    # pixels whose probability is 0.5 to within rounding may fall either way
+    assert all((a != b).mean() < 0.002 for a, b in zip(got, expected, strict=True))
+    assert [p.text for p in predictions] == [s.turns[0].assistant for s in chosen]
+    assert all(p.trail == () for p in predictions)
+
+
+def test_an_answer_that_is_cut_says_so(predictor, toy):
+    _, _, samples = toy
+    (prediction,) = predictor.predict(samples[:1], progress=False)
+    assert prediction.trail[-1] == "cut at 12 new tokens" or "</s>" not in prediction.text
+
+
+def test_ask_about_arrays_files_and_images(toy, predictor):
+    from PIL import Image
+
+    _, _, samples = toy
+    path = samples[0].images[0].path
+    answers = []
+    for image in (path, Image.open(path), np.asarray(Image.open(path))):
+        predictor.set_images([image, image])
+        answers.append(predictor.ask("Find the common objects."))
+    assert answers[0].text == answers[1].text == answers[2].text
+    assert answers[0].image_sizes == ((48, 64), (48, 64))
+
+
+def test_errors(toy, predictor, tmp_path):
+    with pytest.raises(SampleError, match="set_images"):
+        predictor.ask("What?")
+    with pytest.raises(CheckpointError, match="no model"):
+        Predictor.from_pretrained(tmp_path)

@@ -1,0 +1,88 @@
+"""Experiments: overrides, all faults at once, suggestions, bare names, bases."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llava_corr.config import ExperimentConfig, load_config, resolve_config_path, validate
+from llava_corr.errors import ConfigError
+from llava_corr.files import resource
+
+CONFIGS = sorted(resource("configs").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
+def test_every_shipped_config_loads_and_has_a_header(path):
+    load_config(path)
+    head = path.read_text().split("\nname:")[0]
+    assert "# Purpose:" in head
+    assert "# Command:" in head
+
+
+def test_bare_name_and_overrides():
+    config = load_config("tiny/calico.yaml", ["training.max_steps=7", "training.betas=[0.5,0.6]", "data.blind=true"])
+    assert config.training.max_steps == 7
+    assert config.training.betas == (0.5, 0.6)
+    assert config.data.blind
+
+
+def test_resolved_config_round_trips():
+    config = load_config("tiny/calico.yaml")
+    assert ExperimentConfig.model_validate(yaml.safe_load(config.to_yaml())) == config
+
+
+def test_all_faults_are_reported_together_with_suggestions(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("name: x\ndata: {train: a}\ntraining: {learning_rat: 1, batch_size: -2}\nmodle: {}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    message = str(caught.value)
+    assert "3 faults" in message
+    assert "did you mean 'learning_rate'" in message
+    assert "did you mean 'model'" in message
+    assert "training.batch_size" in message
+    assert "bad.yaml" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [("a: [1", "broken YAML"), ("- 1\n- 2", "no mapping"), ("", "name: Field required"), ("base: self.yaml", "builds on itself")],
+)
+def test_unusable_files(tmp_path, text, fragment):
+    path = tmp_path / "self.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=fragment):
+        load_config(path)
+
+
+def test_not_utf8(tmp_path):
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("name: caf\xe9".encode("latin-1"))
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_config(path)
+
+
+def test_base_is_laid_below(tmp_path):
+    (tmp_path / "below.yaml").write_text("name: below\ndata: {train: a}\ntraining: {batch_size: 2, max_steps: 5}\n")
+    (tmp_path / "top.yaml").write_text("base: below.yaml\nname: top\ntraining: {batch_size: 3}\n")
+    config = load_config(tmp_path / "top.yaml")
+    assert (config.name, config.training.batch_size, config.training.max_steps) == ("top", 3, 5)
+
+
+def test_unknown_name_is_suggested():
+    with pytest.raises(ConfigError, match=r"tiny/calico\.yaml"):
+        resolve_config_path("tiny/calicoo.yaml")
+
+
+@pytest.mark.parametrize("override", ["training.max_steps", "=3", "training.max_steps=[1"])
+def test_bad_overrides(override):
+    with pytest.raises(ConfigError):
+        load_config("tiny/calico.yaml", [override])
+
+
+@given(st.dictionaries(st.sampled_from(["nam", "seeds", "x"]), st.integers(), min_size=1, max_size=3))
+def test_no_unknown_key_passes(extra):
+    with pytest.raises(ConfigError) as caught:
+        validate(ExperimentConfig, {"name": "x", "data": {"train": "a"}, **extra}, where="here")
+    assert all(key in str(caught.value) for key in extra)

@@ -1,0 +1,81 @@
+"""Files are written whole or not at all, and read with the place of any fault."""
+
+import os
+import resource as limits
+import signal
+
+import pytest
+
+from llava_corr.errors import AnnotationError, Finding, Findings, StorageError
+from llava_corr.files import atomic_write, read_json, read_rows, resource, write_json, write_lines
+
+
+def test_failed_block_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_write(path) as handle:
+        handle.write("new, half")
+        raise RuntimeError("in the middle")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_disk_full_is_a_storage_error_and_leaves_nothing(tmp_path):
+    """A real limit on file size stands for a full disk: the write fails in the system call."""
+    soft, hard = limits.getrlimit(limits.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    path = tmp_path / "big.jsonl"
+    path.write_text("old")
+    limits.setrlimit(limits.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(StorageError, match=r"big\.jsonl"):
+            write_lines(path, ("x" * 1000 for _ in range(100)))
+    finally:
+        limits.setrlimit(limits.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, previous)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["big.jsonl"]
+
+
+def test_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError):
+        write_json(tmp_path / "file" / "x.json", {})
+
+
+def test_broken_json_names_line_and_column(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('{"a": 1,\n "b": }')
+    with pytest.raises(AnnotationError, match="line 2, column 7"):
+        read_json(path)
+
+
+def test_missing_and_not_utf8(tmp_path):
+    with pytest.raises(AnnotationError, match="does not exist"):
+        read_json(tmp_path / "no.json")
+    (tmp_path / "x.json").write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(AnnotationError, match="byte 7"):
+        read_json(tmp_path / "x.json")
+
+
+def test_rows_keep_their_numbers(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text("1\n\n3\n")
+    assert list(read_rows(path)) == [(1, "1"), (3, "3")]
+
+
+def test_resource_of_the_project():
+    assert resource("data", "taxonomies", "paco_lvis.json").is_file()
+    with pytest.raises(StorageError, match="nowhere"):
+        resource("nowhere")
+
+
+def test_findings_count_and_list():
+    findings = Findings()
+    assert not findings
+    assert findings.summary() == "no findings"
+    findings.add("a", "row 1")
+    findings.extend(Findings([Finding("b", "row 2", "x"), Finding("b", "row 3")]))
+    assert findings.counts() == {"b": 2, "a": 1}
+    assert findings.summary() == "2 b, 1 a"
+    assert len(findings.to_json()) == 3
