@@ -60,5 +60,5 @@ def run(args: argparse.Namespace) -> int:
 def _scored(
     args: argparse.Namespace, samples: Sequence[Sample], path: str, name: str | None, embeddings: LabelEmbeddings
 ) -> Run:
-    result = score(samples, iter_predictions(path), embeddings, resamples=args.resamples, seed=args.seed)
+    result = score(samples, iter_predictions(path), embeddings, resamples=args.resamples, seed=args.seed, source=path)
     return Run(name or Path(path).stem, path, result)

@@ -68,6 +68,7 @@ def score(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    source: str | None = None,
 ) -> Result:
     """Scores predictions; the order of samples and of predictions does not matter.
 
@@ -77,11 +78,12 @@ def score(
         embeddings: the sentence-embedding model; new labels are added to it, its cache is not saved here.
         resamples: number of bootstrap resamples (of samples, within each task); 0 for no intervals.
         seed: of the resamples.
+        source: the prediction file, named in messages.
 
     Raises:
         SampleError, PredictionError: see :func:`mixedparts_units.align`.
     """
-    aligned = align(samples, predictions)
+    aligned = align(samples, predictions, source)
     columns: dict[str, Column] = {}
     for task, units in aligned.tasks.items():
         weights = resample_weights(len(units.sample_ids), resamples, (seed, TASKS.index(task)))

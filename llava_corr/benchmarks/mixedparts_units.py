@@ -77,8 +77,8 @@ def truth_of(samples: Iterable[Sample]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def align(samples: Sequence[Sample], predictions: Iterable[Prediction]) -> Aligned:
-    """Puts every prediction beside its sample, by task.
+def align(samples: Sequence[Sample], predictions: Iterable[Prediction], source: str | None = None) -> Aligned:
+    """Puts every prediction beside its sample, by task; ``source`` names the prediction file in messages.
 
     Raises:
         SampleError: no samples, an id that occurs twice, or a truth whose mask or image index does not fit.
@@ -86,7 +86,7 @@ def align(samples: Sequence[Sample], predictions: Iterable[Prediction]) -> Align
             another size, undecodable mask, score that is no number in [0, 1].
     """
     by_id = _index(samples)
-    answers = _check(by_id, predictions)
+    answers = _check(by_id, predictions, source)
     findings = Findings()
     tasks = {task: TaskUnits(task) for task in TASKS if any(s.task == task for s in samples)}
     for sample_id in sorted(by_id):
@@ -116,8 +116,9 @@ def _units(sample: Sample, answer: Prediction | None, findings: Findings) -> lis
     given = answer.segments if answer else ()
     segments = counted_segments(sample.task, given)
     if len(segments) < len(given):
+        kind = "object_segments_left_out" if segments else "all_segments_left_out"
         detail = f"{len(given) - len(segments)} of {len(given)} segments stand in sentences that introduce no parts"
-        findings.add("object_segments_left_out", sample.id, detail)
+        findings.add(kind, sample.id, detail)
     for kind, masks in (("truth", [t.mask for t in targets]), ("predicted", [s.mask for s in segments])):
         empty = sum(mask.area == 0 for mask in masks)
         if empty:
@@ -159,11 +160,15 @@ def _index(samples: Sequence[Sample]) -> dict[str, Sample]:
         for target in sample.targets:
             fault = _misfit(sample, target)
             if fault:
-                raise SampleError(f"a target does not fit its image: {fault}", where=f"sample {sample.id}")
+                raise SampleError(
+                    f"a target does not fit its image: {fault}",
+                    where=f"sample {sample.id}",
+                    mend="build the samples again",
+                )
     return by_id
 
 
-def _check(by_id: dict[str, Sample], predictions: Iterable[Prediction]) -> dict[str, Prediction]:
+def _check(by_id: dict[str, Sample], predictions: Iterable[Prediction], source: str | None) -> dict[str, Prediction]:
     """Predictions by sample id; raises once, with every kind of fault, its count and its first cases."""
     answers: dict[str, Prediction] = {}
     faults = Findings()
@@ -186,6 +191,7 @@ def _check(by_id: dict[str, Sample], predictions: Iterable[Prediction]) -> dict[
     if faults:
         raise PredictionError(
             "\n".join(_describe(faults, kind, total) for kind in faults.counts()),
+            where=source,
             mend="score against the samples file the predictions were made for, or predict again",
         )
     return answers

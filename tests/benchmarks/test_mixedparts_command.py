@@ -118,8 +118,9 @@ def test_script_names_a_fault_without_a_traceback(files):
 def test_predictions_of_other_data_are_refused(files):
     samples, _ = random_data(4, 30)
     write_samples(files / "test.jsonl", samples)
-    with pytest.raises(PredictionError, match="another version of the data; first: 's000'"):
+    with pytest.raises(PredictionError, match="another version of the data; first: 's000'") as caught:
         run(files, *options(files))
+    assert caught.value.where == str(files / "model.jsonl")
 
 
 def test_negative_resamples_are_refused(files):

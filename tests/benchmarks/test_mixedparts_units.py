@@ -47,6 +47,13 @@ def test_whole_objects_do_not_count_in_part_tasks():
     assert aligned.findings.counts() == {"object_segments_left_out": 1}
 
 
+def test_part_answers_that_never_speak_of_parts_are_listed_as_such():
+    one = sample("a", [LEG])
+    aligned = align([one], [answer(one, [segment("the leg", 0, box(0, 0, 8, 8), sentence="")])])
+    assert aligned.findings.counts() == {"all_segments_left_out": 1}
+    assert aligned.tasks["common_parts"].units[0][0].predictions == ()
+
+
 def test_whole_objects_count_in_object_tasks():
     one = sample("a", [target("the chair", 0, box(0, 0, 20, 20), "object")], task="common_objects")
     aligned = align([one], [answer(one, [segment("the chair", 0, box(0, 0, 20, 20), sentence="")])])
