@@ -263,7 +263,7 @@ def test_images_are_checked_on_request(name, tmp_path):
     assert not findings
 
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) * 2 // 3])
+    path.write_bytes(whole[:-30])  # the header is whole
     assert_image_finding(name, tmp_path, "truncated_image", path)
     path.write_bytes(b"not an image")
     assert_image_finding(name, tmp_path, "unreadable_image", path)

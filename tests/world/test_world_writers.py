@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
+from scipy import ndimage
 
 from llava_corr.errors import AnnotationError, MaskError
 from llava_corr.records import AnnotatedImage, ImageObject, Mask, Part
@@ -53,6 +54,8 @@ def test_polygons_rasterise_to_the_same_pixels(pixels):
         assert all(len(p) >= 8 and len(p) % 2 == 0 for p in flat)
         again = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(flat, *pixels.shape)))
         assert np.array_equal(again, pixels)
+        if not (ndimage.binary_fill_holes(pixels) & ~pixels).any():
+            assert len(flat) == ndimage.label(pixels)[1]  # one per region, also where regions touch at a corner
 
 
 def test_polygons_of_a_ring_and_a_rectangle():
@@ -93,6 +96,8 @@ def test_public_keys(tmp_path):
         }  # fmt: skip
         assert set(data["categories"][0]) == {"id", "name", "supercategory"}
         assert len(data["categories"]) == (40 if folder == "train" else 158)
+        names = {category["id"]: category["name"] for category in data["categories"]}
+        assert names[data["annotations"][0]["category_id"]] == ("Quadruped Head" if folder == "train" else "n02085782")
 
     ade = json.loads((tmp_path / "ade20k_part_234/ade20k_instance_train.json").read_text())
     assert ade["annotations"][0]["part_category_id"] == [48]
