@@ -45,16 +45,17 @@ class Mesh:
 
     def rotate(self, axis: str, degrees: float) -> Mesh:
         """Turns about the x, y or z axis through the origin, right-handed."""
-        return self.transform(rotation(axis, degrees))
+        turn = rotation(axis, degrees)[:3, :3].T
+        return Mesh(self.vertices @ turn, self.faces, self.normals @ turn)
 
     def scale(self, x: float, y: float | None = None, z: float | None = None) -> Mesh:
         return self.transform(np.diag([x, x if y is None else y, x if z is None else z, 1.0]))
 
     def mirror(self, axis: str = "x") -> Mesh:
         """Mirror image across the plane through the origin with this normal axis."""
-        signs = np.ones(4)
+        signs = np.ones(3)
         signs["xyz".index(axis)] = -1
-        return self.transform(np.diag(signs))
+        return Mesh(self.vertices * signs, self.faces[:, ::-1], self.normals * signs)
 
     def taper(self, top: float, axis: str = "z") -> Mesh:
         """Scales the cross-section linearly along ``axis``: 1 at the low end, ``top`` at the high end."""

@@ -17,7 +17,7 @@ def skin(sections: ArrayLike, *, crisp: bool = False, caps: bool = True) -> Mesh
     """
     p = np.asarray(sections, float)
     q = _next(p, 1)
-    ring = bool(np.allclose(p[0], p[-1]))
+    ring = _closes(p)
     quads = cross(q[1:] - p[:-1], p[1:] - q[:-1])
     normals = np.zeros_like(p)
     normals[:-1] += quads
@@ -47,25 +47,27 @@ def skin_faces(mesh: Mesh, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return mask
 
 
+def _closes(stations: Floats) -> bool:
+    return bool(np.abs(stations[0] - stations[-1]).max() < 1e-9)
+
+
 def _next(values: NDArray, axis: int = 0) -> NDArray:
     """The values shifted by one, cyclically."""
     return np.concatenate([values[1:], values[:1]]) if axis == 0 else np.concatenate([values[:, 1:], values[:, :1]], 1)
 
 
 def _unit(vectors: Floats) -> Floats:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    length = np.sqrt(np.einsum("...c,...c->...", vectors, vectors))[..., None]
     return np.where(length > 1e-15, vectors / np.maximum(length, 1e-15), [0.0, 0.0, 1.0])
 
 
 def _cap(ring: Floats) -> Mesh:
     count = len(ring)
-    centre = ring.mean(0)
-    following = _next(ring)
-    normal = cross(ring - centre, following - centre).sum(0)
-    vertices = np.concatenate([ring, centre[None]])
+    centre = ring.sum(0) / count
+    normal = _unit(cross(ring - centre, _next(ring) - centre).sum(0))
     index = np.arange(count)
-    faces = np.stack([np.full(count, count), index, np.roll(index, -1)], 1)
-    return Mesh(vertices, faces, np.tile(_unit(normal[None]), (count + 1, 1)))
+    faces = np.stack([np.full(count, count), index, _next(index)], 1)
+    return Mesh(np.concatenate([ring, centre[None]]), faces, np.repeat(normal[None], count + 1, axis=0))
 
 
 def _volume(sections: Floats) -> float:
@@ -85,7 +87,7 @@ def strap(path: ArrayLike, width: ArrayLike, thickness: ArrayLike, across: str =
     path = np.asarray(path, float)
     side = np.eye(3)["xyz".index(across)]
     tangent = np.gradient(path, axis=0)
-    if np.allclose(path[0], path[-1]):
+    if _closes(path):
         tangent[0] = tangent[-1] = path[1] - path[-2]
     normal = _unit(cross(tangent, side))
     half = np.broadcast_to(np.asarray(width, float), len(path))[:, None] / 2 * side

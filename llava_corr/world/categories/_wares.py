@@ -29,6 +29,7 @@ SKINS: tuple[Colour, ...] = ((0.45, 0.27, 0.15), (0.1, 0.08, 0.08), (0.62, 0.42,
 BRIGHTS: tuple[Colour, ...] = (
     (0.8, 0.14, 0.12), (0.1, 0.32, 0.7), (0.95, 0.72, 0.1), (0.12, 0.5, 0.25), (0.92, 0.45, 0.1), (0.45, 0.2, 0.55),
 )  # fmt: skip
+CLEAR: tuple[Colour, ...] = ((0.8, 0.88, 0.9), (0.85, 0.9, 0.88), (0.7, 0.8, 0.75))
 GLAZES: tuple[Colour, ...] = (
     *WHITES, (0.25, 0.42, 0.6), (0.7, 0.3, 0.22), (0.3, 0.5, 0.42), (0.85, 0.72, 0.45), (0.2, 0.22, 0.28),
 )  # fmt: skip
@@ -267,16 +268,15 @@ def handle_points(b: ObjectBuilder, path: Floats, part_position: str = "rear") -
     b.keypoint("handle", "joint", path[-2], part_position, "bottom")
 
 
-def posed(b: ObjectBuilder, *turns: tuple[str, float], rest: bool = True) -> None:
-    """Turns everything built so far about coordinate axes and sets it down on z = 0."""
-    matrix = np.eye(4)
+def posed(b: ObjectBuilder, *turns: tuple[str, float]) -> None:
+    """Turns everything built so far about coordinate axes, in this order, and sets it down on z = 0."""
+    turn = np.eye(3)
     for axis, degrees in turns:
-        matrix = rotation(axis, degrees) @ matrix
-    meshes = [piece.mesh.transform(matrix) for piece in b.pieces]
-    if rest:
-        matrix = matrix.copy()
-        matrix[2, 3] = -min(float(mesh.vertices[:, 2].min()) for mesh in meshes)
-    _apply(b, lambda mesh: mesh.transform(matrix), lambda at: matrix[:3, :3] @ at + matrix[:3, 3])
+        turn = rotation(axis, degrees)[:3, :3] @ turn
+    if turns:
+        _apply(b, lambda m: Mesh(m.vertices @ turn.T, m.faces, m.normals @ turn.T), lambda at: turn @ at)
+    down = -min(float(piece.mesh.vertices[:, 2].min()) for piece in b.pieces)
+    _apply(b, lambda m: m.move(z=down), lambda at: at + np.array([0, 0, down]))
 
 
 def _apply(b: ObjectBuilder, mesh: Callable[[Mesh], Mesh], point: Callable[[Floats], Floats]) -> None:

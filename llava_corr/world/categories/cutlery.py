@@ -148,8 +148,8 @@ def scissors(b: ObjectBuilder, rng: np.random.Generator) -> None:
     thick, bar = 0.0022, uniform(rng, 0.0042, 0.006)
     arm = uniform(rng, 0.03, 0.045)
     middle = np.array([ring[0] + 0.006, arm + 0.85 * ring[1]])
+    half = _half_scissors(length, width, thick, bar, arm, middle, ring)
     for sign in (1, -1):
-        half = _half_scissors(length, width, thick, bar, arm, middle, ring)
         for part, mesh, slot, functions in half:
             mesh = mesh if sign > 0 else mesh.mirror("x")
             b.piece(part, mesh.rotate("z", -sign * opening).move(z=bar + sign * thick * 0.55), slot, functions)
@@ -194,7 +194,7 @@ def _half_scissors(
     loop = np.column_stack([middle[0] + ring[0] * np.cos(angle), middle[1] + ring[1] * np.sin(angle), 0 * angle])
     loop[-1] = loop[0]
     handle = merge(
-        strap(shank, [0.8 * width, *[2.2 * bar] * (len(shank) - 2), 1.8 * bar], 1.6 * bar, "z").scale(1, 1, 1),
+        strap(shank, [0.8 * width, *[2.2 * bar] * (len(shank) - 2), 1.8 * bar], 1.6 * bar, "z"),
         tube(loop, bar, sides=7, caps=False),
     )
     inner = loop.copy()

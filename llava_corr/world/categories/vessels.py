@@ -10,6 +10,7 @@ from ._forms import near, pick
 from ._skins import superellipse
 from ._wares import (
     BRIGHTS,
+    CLEAR,
     DARKS,
     GLAZES,
     METALS,
@@ -192,7 +193,6 @@ TUMBLERS = {
     "tulip": ((0.7, 0), (0.72, 0.2), (1, 0.6), (0.9, 1)),
 }
 ASPECTS = {"wine": 1.9, "flute": 4.2, "martini": 1.2, "coupe": 1.0}
-CLEAR = ((0.8, 0.88, 0.9), (0.85, 0.9, 0.88), (0.7, 0.8, 0.75))
 
 
 @category(
