@@ -1,14 +1,17 @@
 """Colours of labels: one name, one colour, in every picture it occurs in.
 
 A label's first choice follows from its letters alone, so "seat" tends to look alike throughout a report; within one
-set of labels no colour is used twice before all are. The 16 colours were picked by greedy farthest-point search in
-OKLab (lightness 0.52 to 0.90, chroma above 0.11): at least 0.23 apart with hue and chroma counted twice.
+set of labels no colour is used twice before all are, and a first choice that looks much like a colour in use gives
+way. The 16 colours were picked by greedy farthest-point search in OKLab (lightness 0.52 to 0.90, chroma above 0.11):
+at least 0.24 apart with hue and chroma counted twice.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeAlias
 
 from ..grammar import normalise_label
@@ -21,6 +24,8 @@ _PALETTE_HEX = (
 PALETTE: tuple[Colour, ...] = tuple(
     (int(code[0:2], 16), int(code[2:4], 16), int(code[4:6], 16)) for code in _PALETTE_HEX.split()
 )
+
+_NEAR = 0.30  # distance of colours that small areas do not tell apart at once, such as pink and magenta
 
 
 def label_colours(labels: Iterable[str]) -> dict[str, Colour]:
@@ -37,9 +42,9 @@ def label_colours(labels: Iterable[str]) -> dict[str, Colour]:
             continue
         least = min(uses)
         slot = _first_choice(key)
-        if uses[slot] > least:
+        taken = set(colours.values())
+        if uses[slot] > least or any(_distance(PALETTE[slot], colour) < _NEAR for colour in taken):
             free = [k for k in range(len(PALETTE)) if uses[k] == least]
-            taken = [colours[name] for name in colours]
             slot = max(free, key=lambda k: min(_distance(PALETTE[k], colour) for colour in taken))
         uses[slot] += 1
         colours[key] = PALETTE[slot]
@@ -68,12 +73,33 @@ def _first_choice(key: str) -> int:
 
 
 def _distance(first: Colour, second: Colour) -> float:
-    """Squared distance weighted for the eye ("redmean"), good enough to spread colours."""
-    mean_red = (first[0] + second[0]) / 2
-    red, green, blue = (a - b for a, b in zip(first, second, strict=True))
-    return (2 + mean_red / 256) * red**2 + 4 * green**2 + (2 + (255 - mean_red) / 256) * blue**2
+    """Distance in OKLab with hue and chroma counted twice: small areas are told apart by hue rather than lightness."""
+    lightness, red_green, blue_yellow = (a - b for a, b in zip(_oklab(first), _oklab(second), strict=True))
+    return math.hypot(lightness, 2 * red_green, 2 * blue_yellow)
+
+
+@lru_cache(maxsize=256)
+def _oklab(colour: Colour) -> tuple[float, float, float]:
+    """OKLab coordinates of an sRGB colour (Ottosson, 2020)."""
+    red, green, blue = _linear(colour)
+    long = _cube_root(0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue)
+    middle = _cube_root(0.2119034982 * red + 0.6806995451 * green + 0.1073969566 * blue)
+    short = _cube_root(0.0883024619 * red + 0.2817188376 * green + 0.6299787005 * blue)
+    return (
+        0.2104542553 * long + 0.7936177850 * middle - 0.0040720468 * short,
+        1.9779984951 * long - 2.4285922050 * middle + 0.4505937099 * short,
+        0.0259040371 * long + 0.7827717662 * middle - 0.8086757660 * short,
+    )
+
+
+def _cube_root(value: float) -> float:
+    return value ** (1 / 3)
+
+
+def _linear(colour: Colour) -> list[float]:
+    return [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
 
 
 def _luminance(colour: Colour) -> float:
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    red, green, blue = _linear(colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

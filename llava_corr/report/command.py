@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--command-line", action="append", default=[], help="a command to reproduce; may be repeated")
     parser.add_argument("--title", help="heading of the page")
     parser.add_argument("--about", default=ABOUT, help="paragraph below the heading")
-    parser.add_argument("--pairs", type=int, default=24, help="show at least so many samples (default 24)")
+    parser.add_argument("--show", type=int, default=24, help="show at least so many samples (default 24)")
     parser.add_argument("--seed", type=int, default=0, help="seed of their draw (default 0)")
     parser.add_argument(
         "--max-bytes", type=int, default=MAX_BYTES, help=f"size limit of the page (default {MAX_BYTES})"
@@ -67,9 +67,9 @@ def load_inputs(args: argparse.Namespace) -> ReportInputs:
     Raises:
         LlavaCorrError: a file that was named is missing, or any file is broken.
     """
-    if args.pairs < 1 or args.seed < 0:
+    if args.show < 1 or args.seed < 0:
         raise ReportError(
-            f"--pairs {args.pairs} and --seed {args.seed}", mend="at least one pair, and a seed from 0 on"
+            f"--show {args.show} and --seed {args.seed}", mend="at least one sample, and a seed from 0 on"
         )
     files = [_named_scores(text) for text in args.scores]
     default_scores = _in_run(args.run, "scores.json")
@@ -94,7 +94,7 @@ def load_inputs(args: argparse.Namespace) -> ReportInputs:
         run=facts,
         difficulty=_read_mapping(args.difficulty),
         commands=args.command_line or _commands(facts or {}),
-        pair_count=args.pairs,
+        sample_count=args.show,
         seed=args.seed,
         **merge_scores(files),
     )

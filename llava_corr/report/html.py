@@ -62,7 +62,7 @@ def write_report(inputs: ReportInputs, out: str | Path, *, max_bytes: int = MAX_
         raise StorageError(
             f"the page has {len(page)} bytes even at picture quality {_QUALITIES[-1]}, the limit is {max_bytes}",
             where=str(out),
-            mend="show fewer pairs",
+            mend="show fewer samples (--show)",
         )
     with atomic_write(out, "wb") as handle:
         handle.write(page)
@@ -90,7 +90,7 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
     ranking = _ranking(inputs)
     values = _per_sample(inputs.scores, ranking)
     ranked = values.get(inputs.model, {})
-    chosen = choose_samples(inputs.samples, ranked, inputs.pair_count, inputs.seed)
+    chosen = choose_samples(inputs.samples, ranked, inputs.sample_count, inputs.seed)
     curves, once = _curves(inputs.train_log or ())
     return {
         "inputs": inputs,
@@ -136,7 +136,7 @@ def _counts(inputs: ReportInputs) -> str:
 
 
 def _ranking(inputs: ReportInputs) -> str | None:
-    """Name of the score that ranks the pairs: the asked one, else a preferred one, else any with per-sample values."""
+    """The score that ranks the samples: the asked one, else a preferred one, else any with per-sample values."""
     names = [row.score.name for row in inputs.scores if row.score.per_sample]
     if inputs.ranking is not None or not names:
         return inputs.ranking

@@ -66,9 +66,9 @@ class ReportInputs:
         run: versions, git commit, seeds, seconds per stage, steps; any nesting of plain values.
         difficulty: the world's difficulty sheet; any nesting of plain values.
         commands: shell lines that reproduce the run.
-        pair_count: how many samples to show at least.
+        sample_count: how many samples to show at least.
         seed: of the draw of these samples.
-        ranking: name of the score whose per-sample values grade the pairs; None takes strict mIoU, or the first that
+        ranking: name of the score whose per-sample values rank the samples; None takes strict mIoU, or the first that
             has per-sample values.
     """
 
@@ -86,7 +86,7 @@ class ReportInputs:
     run: Mapping[str, Any] | None = None
     difficulty: Mapping[str, Any] | None = None
     commands: Sequence[str] = ()
-    pair_count: int = 24
+    sample_count: int = 24
     seed: int = 0
     ranking: str | None = None
 
@@ -127,7 +127,7 @@ def _check_scores(inputs: ReportInputs, by_id: Mapping[str, Sample]) -> None:
     ranked = sorted({row.score.name for row in inputs.scores if row.score.per_sample})
     if inputs.ranking is not None and inputs.ranking not in ranked:
         raise ReportError(
-            f"no per-sample values of {inputs.ranking!r} to rank the pairs by",
+            f"no per-sample values of {inputs.ranking!r} to rank the samples by",
             mend=did_you_mean(inputs.ranking, ranked),
         )
 

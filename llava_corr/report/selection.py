@@ -1,7 +1,7 @@
 """Which samples a report shows: drawn by a fixed rule and seed, so that nobody's taste decides.
 
 Samples fall into strata (task x source). Within a stratum they are ranked by their score and cut into thirds; every
-round draws one sample at random from each third of each stratum. Samples that the score does not cover (pairs with
+round draws one sample at random from each third of each stratum. Samples that the score does not cover (those with
 nothing to find, say) form strata of their own, from which every round draws one per task.
 """
 
@@ -53,8 +53,8 @@ def describe_choice(chosen: Sequence[Choice], total: int, score_name: str | None
     mix = ", ".join(text for text in counts if not text.startswith("0 "))
     ranked = f"ranked by {score_name} and cut into thirds; from each third" if score_name else "shuffled; from each"
     return (
-        f"{len(chosen)} of {total} pairs, none picked by hand: in each of the {strata} combinations of task and source "
-        f"the pairs were {ranked} the same number was drawn at random (seed {seed}). Drawn: {mix}."
+        f"{len(chosen)} of {total} samples, none picked by hand: in each of the {strata} combinations of task and "
+        f"source the samples were {ranked} the same number was drawn at random (seed {seed}). Drawn: {mix}."
     )
 
 

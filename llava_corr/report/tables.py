@@ -24,11 +24,12 @@ _BETTER = {1: "↑ better", -1: "↓ better"}
 
 
 class Cell(NamedTuple):
-    """A value and its interval as text (empty where there is none), and what hovering over it tells."""
+    """A value and its interval as text (empty where there is none), what hovering over it tells, and a verdict."""
 
     value: str
     interval: str
-    hint: str
+    hint: str = ""
+    verdict: str = ""
 
 
 class Header(NamedTuple):
@@ -133,9 +134,8 @@ def _cell(score: Score, metrics: Mapping[str, Metric], conventions: Mapping[str,
 def _difference(row: DifferenceRow | None, metrics: Mapping[str, Metric]) -> Cell | None:
     if row is None:
         return None
-    interval = _interval(row.name, row.interval, metrics, signed=True)
-    told = ", ".join(text for text in (interval, row.verdict) if text)
-    return Cell(shown_value(row.name, row.value, metrics, signed=True), told, "")
+    value = shown_value(row.name, row.value, metrics, signed=True)
+    return Cell(value, _interval(row.name, row.interval, metrics, signed=True), verdict=row.verdict)
 
 
 def _convention(name: str, rows: Sequence[ScoreRow]) -> str:
@@ -151,8 +151,8 @@ def _convention(name: str, rows: Sequence[ScoreRow]) -> str:
 def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
     """Tables for nested plain values.
 
-    Single values share one name-value table; a mapping of mappings of single values becomes a matrix; a list of such
-    mappings becomes rows; whatever is nested deeper becomes rows named by their path.
+    Single values share one name-value table; a mapping (or list) of mappings of single values becomes a
+    matrix, turned so that it is not wider than long; whatever is nested deeper becomes rows named by their path.
     """
     singles = {name: value for name, value in facts.items() if not _is_nested(value)}
     tables = [FactTable("", [], _pairs(singles))] if singles else []
@@ -165,10 +165,13 @@ def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
 def _nested_table(title: str, value: Any) -> FactTable:
     entries = dict(value) if isinstance(value, Mapping) else {str(k + 1): entry for k, entry in enumerate(value)}
     inner = list(entries.values())
-    if len(inner) > 1 and all(isinstance(e, Mapping) and not any(map(_is_nested, e.values())) for e in inner):
-        columns = list(dict.fromkeys(key for entry in inner for key in entry))
-        rows = [[words(n), *(plain(c, e[c]) if c in e else "" for c in columns)] for n, e in entries.items()]
-        return FactTable(title, ["", *(words(c) for c in columns)], rows)
+    if len(inner) > 1 and all(isinstance(e, Mapping) and not any(map(_is_deep, e.values())) for e in inner):
+        fields = list(dict.fromkeys(key for entry in inner for key in entry))
+        cells = [[plain(str(f), e[f]) if f in e else "" for f in fields] for e in inner]
+        names, columns = [words(n) for n in entries], [words(f) for f in fields]
+        if len(columns) > len(names):  # the longer list reads better downwards
+            names, columns, cells = columns, names, [list(line) for line in zip(*cells, strict=True)]
+        return FactTable(title, ["", *columns], [[name, *line] for name, line in zip(names, cells, strict=True)])
     return FactTable(title, [], _pairs(_flat(entries), title))
 
 
@@ -191,6 +194,11 @@ def _is_nested(value: Any) -> bool:
     if isinstance(value, Mapping):
         return bool(value)
     return isinstance(value, list | tuple) and bool(value) and all(isinstance(entry, Mapping) for entry in value)
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether a value does not fit into one cell: a mapping of mappings, or a list of mappings."""
+    return _is_nested(value) and (not isinstance(value, Mapping) or any(map(_is_nested, value.values())))
 
 
 def plain(name: str, value: Any) -> str:

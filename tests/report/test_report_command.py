@@ -140,7 +140,7 @@ def test_missing_files_are_named(run_folder, tmp_path):
         (["--scores", gone], ReportError, "does not exist"),
         (["--run", run_folder, "--predictions", gone], PredictionError, "does not exist"),
         (["--run", run_folder, "--difficulty", gone], ReportError, "does not exist"),
-        (["--run", run_folder, "--pairs", 0], ReportError, "--pairs 0"),
+        (["--run", run_folder, "--show", 0], ReportError, "--show 0"),
     ]
     for arguments, error, message in cases:
         with pytest.raises(error, match=message):

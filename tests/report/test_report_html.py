@@ -113,7 +113,7 @@ def render(inputs, tmp_path):
 
 
 def test_sections_are_all_there_and_linked(page):
-    sections = ["read", "scores", "pairs", "training", "difficulty", "run", "reproduce"]
+    sections = ["read", "scores", "samples", "training", "difficulty", "run", "reproduce"]
     assert [attrs["id"] for attrs in page.all("section")] == sections
     assert [a["href"] for a in page.all("a")] == [f"#{name}" for name in sections]
     assert "Left out" not in page.text
@@ -142,7 +142,7 @@ def test_pictures_decode_and_are_described(page):
 
 def test_values_stand_on_the_page(page):
     text = page.text
-    for shown in ("61.2", "10.0 to 70.0", "1.25", "+31.0", "+20.0 to +40.0, better", "3 missing image"):
+    for shown in ("61.2", "10.0 to 70.0", "1.25", "+31.0", "+20.0 to +40.0 better", "3 missing image"):
         assert shown in text
     for shown in ("abc123", "3700 s (1 h 1 min)", "width: 64", "median part share", "0.018", "--config tiny.yaml"):
         assert shown in text
@@ -315,7 +315,7 @@ def test_twice_answered_and_foreign_scores_are_refused(data, tmp_path):
     inputs = ReportInputs(samples=samples, scores=[ScoreRow("m", "t", score)])
     with pytest.raises(ReportError, match="1 unknown samples, the first is 'elsewhere'"):
         write_report(inputs, tmp_path / "r.html")
-    with pytest.raises(ReportError, match="to rank the pairs by"):
+    with pytest.raises(ReportError, match="to rank the samples by"):
         write_report(ReportInputs(samples=samples, ranking="mIoU"), tmp_path / "r.html")
 
 

@@ -77,7 +77,7 @@ def test_description_counts_what_was_drawn(name):
     samples = grid()
     chosen = choose_samples(samples, {s.id: 0.1 for s in samples} if name else {}, 24, seed=4)
     text = describe_choice(chosen, len(samples), name, seed=4)
-    assert text.startswith("27 of 270 pairs, none picked by hand")
+    assert text.startswith("27 of 270 samples, none picked by hand")
     assert "9 combinations" in text
     assert "seed 4" in text
     assert ("9 best third, 9 middle third, 9 worst third" if name else "27 random") in text

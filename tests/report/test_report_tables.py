@@ -19,8 +19,8 @@ def test_macro_mean_comes_first_and_main_scores_stand_apart():
     assert [g.task for g in main.groups] == [MACRO, "parts"]
     assert [h.title for h in main.headers] == ["mIoU"]
     assert [h.title for h in rest.headers] == ["extra"]
-    assert main.groups[1].rows == [("a", [("50.0", "", "n = 7")])]
-    assert rest.groups[1].rows == [("b", [("2.00", "", "n = 7")])]
+    assert main.groups[1].rows == [("a", [("50.0", "", "n = 7", "")])]
+    assert rest.groups[1].rows == [("b", [("2.00", "", "n = 7", "")])]
 
 
 def test_a_benchmark_with_other_scores_has_one_table():
@@ -31,7 +31,7 @@ def test_a_benchmark_with_other_scores_has_one_table():
 def test_absent_scores_leave_a_gap_and_intervals_have_units():
     rows = [row("a", "t", "mIoU", 0.5, interval=(0.4, 0.6)), row("b", "t", "false_segment_rate", 0.1)]
     (table,) = score_tables(rows, PERCENT)
-    assert table.groups[0].rows[0] == ("a", [("50.0", "40.0 to 60.0", "n = 7"), None])
+    assert table.groups[0].rows[0] == ("a", [("50.0", "40.0 to 60.0", "n = 7", ""), None])
     assert [h.better for h in table.headers] == ["↑ better", "↓ better"]
 
 
@@ -50,8 +50,8 @@ def test_differences():
         DifferenceRow("a", "b", MACRO, "mIoU", -0.1, None, ""),
     ]
     table = difference_table(rows, PERCENT)
-    assert table.groups[0].rows == [("a minus b", [("-10.0", "", "")])]
-    assert table.groups[1].rows == [("a minus b", [("+10.0", "-2.0 to +20.0, undecided", "")])]
+    assert table.groups[0].rows == [("a minus b", [("-10.0", "", "", "")])]
+    assert table.groups[1].rows == [("a minus b", [("+10.0", "-2.0 to +20.0", "", "undecided")])]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,8 @@ def test_fact_tables_by_shape():
     )
     assert singles.rows == [["seed", "3"]]
     assert matrix == ("by source", ["", "n", "m"], [["a", "1", ""], ["b", "2", "0.5"]])
+    (turned,) = fact_tables({"sets": {"x": {"n": 1, "of": {"1": 2, "3": 4}, "q": [1, 2]}, "y": {"n": 2}}})
+    assert turned == ("sets", ["", "x", "y"], [["n", "1", "2"], ["of", "1 2, 3 4", ""], ["q", "1, 2", ""]])
     assert rows.rows == [["1", "x", "90 s (1 min 30 s)"], ["2", "y", "5"]]
     assert deep.rows == [["train / warm up", "61 s (1 min 1 s)"]]
 
