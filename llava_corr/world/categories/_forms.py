@@ -198,6 +198,22 @@ def relief(mesh: Mesh, height: float, wave: float, phase: float = 0.0) -> Mesh:
     return Mesh(vertices, mesh.faces, np.where(length > 1e-12, normals / np.maximum(length, 1e-12), mesh.normals))
 
 
+def spikes(bases: ArrayLike, tips: ArrayLike, radius: float, *, sides: int = 6) -> Mesh:
+    """Cones over horizontal rings around N x 3 bases, open below (teeth, crests, bristles)."""
+    bases, tips = np.atleast_2d(np.asarray(bases, float)), np.atleast_2d(np.asarray(tips, float))
+    angles = np.linspace(0, 2 * np.pi, sides, endpoint=False)
+    spokes = np.column_stack([np.cos(angles), np.sin(angles), np.zeros(sides)])
+    if tips[0, 2] < bases[0, 2]:
+        spokes = spokes * (1, -1, 1)
+    rings = bases[:, None] + radius * spokes
+    flat = np.tile(spokes, (len(bases), 1, 1))
+    vertices = np.concatenate([rings, np.repeat(tips[:, None], sides, axis=1)], axis=1).reshape(-1, 3)
+    k = np.arange(sides)
+    one = np.stack([k, np.roll(k, -1), k + sides], 1)
+    faces = (one + 2 * sides * np.arange(len(bases))[:, None, None]).reshape(-1, 3)
+    return Mesh(vertices, faces, np.concatenate([flat, flat], axis=1).reshape(-1, 3))
+
+
 def cut(mesh: Mesh, test: Callable[[Floats], np.ndarray]) -> tuple[Mesh, Mesh]:
     """Parts a mesh in two: the faces at whose centre the test holds, and the others."""
     chosen = test(mesh.vertices[mesh.faces].mean(1))
@@ -224,7 +240,7 @@ def turned_up(mesh: Mesh) -> Mesh:
 
 
 def shifted(point: ArrayLike, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Floats:
-    return np.asarray(point, float) + (x, y, z)
+    return np.asarray(point, float) + np.array([x, y, z])
 
 
 def mirrored(mesh: Mesh) -> Mesh:
@@ -258,7 +274,7 @@ class Frame:
         self.piece(part, mirrored(mesh), material)
 
     def painted(self, part: Part, mesh: Mesh, layers: Layers, base: str = "main") -> None:
-        """Adds a mesh whose faces take the material of the first layer whose test holds at their centre, or ``base``."""
+        """Adds a mesh whose faces take the material of the first layer that holds at their centre, else ``base``."""
         if not layers:
             self.piece(part, mesh, base)
             return

@@ -1,107 +1,25 @@
-"""One parametric four-legged body: proportions, neck, horns, ears, humps, tail, feet and markings tell species apart.
-
-All lengths of a :class:`Spec` are in units of the shoulder height; ``height`` is that height in metres.
-"""
+"""One parametric four-legged body: proportions, horns, ears, humps, tail, feet and markings tell species apart."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..objects import ObjectBuilder
-from ..shapes import Floats, Mesh, tube
-from ._forms import BLACK, DARK, PINK, Frame, Layers, Part, ball, loft, near, placed, relief, rod, shifted
-
-Colour = tuple[float, float, float]
-# PartImageNet names head, body, foot and tail only; PACO's dog has finer parts.
-PARTS: dict[str, Part] = {
-    fine: {"partimagenet": coarse, "paco_lvis": fine}
-    for fine, coarse in {
-        "body": "body", "neck": "body", "head": "head", "ear": "head", "eye": "head", "nose": "head", "teeth": "head",
-        "leg": "foot", "foot": "foot", "tail": "tail",
-    }.items()
-}  # fmt: skip
+from ..shapes import Floats, tube
+from ._forms import BLACK, DARK, PINK, Frame, Layers, ball, loft, placed, relief, rod, shifted, spikes
+from ._quadruped_spec import PARTS, STANDING, Pose, Spec, head_markings, markings
 
 
-@dataclass(frozen=True)
-class Spec:
-    """Proportions and looks of one animal; see the module docstring for units."""
-
-    height: float
-    # trunk
-    length: float = 1.15
-    depth: float = 0.45
-    width: float = 0.17
-    belly: float = 0.6  # 0: tucked up like a hound, 1: barrel
-    hip: float = 1.0
-    sway: float = 0.0
-    hump: float = 0.0
-    humps: int = 0
-    wool: bool = False
-    # neck and head
-    neck: tuple[float, float, float, float] = (0.35, 45.0, 0.17, 0.12)  # length, elevation, half thickness low, high
-    neck_sag: float = 0.0
-    head: tuple[float, float, float] = (0.42, 0.11, 0.1)  # length, half height, half width
-    muzzle: tuple[float, float, float] = (0.45, 0.06, 0.055)  # share of the length, half height, half width
-    pitch: float = 15.0
-    snout: bool = False
-    open_mouth: bool = False
-    ears: tuple[str, float] = ("pointed", 0.13)
-    horns: tuple[str, float] = ("", 0.0)
-    beard: float = 0.0
-    ruff: float = 0.0
-    # legs and tail
-    leg: tuple[float, float] = (0.085, 0.045)  # half thickness high, low
-    foot: str = "paw"
-    tail: tuple[str, float, float] = ("hang", 0.5, 0.03)  # style, length, half thickness
-    # looks
-    coat: tuple[Colour, ...] = ((0.5, 0.35, 0.2),)
-    under: tuple[Colour, ...] = ()  # belly and muzzle
-    mark: tuple[Colour, ...] = ()
-    marking: str = ""
-    hoof: Colour = DARK
-    nose: Colour = BLACK
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Degrees: how far the legs swing, the head turns and nods, the tail sways."""
-
-    stride: float = 0.0
-    yaw: float = 0.0
-    nod: float = 0.0
-    sway: float = 0.0
-
-
-def draw_pose(rng: np.random.Generator) -> Pose:
-    if rng.random() < 0.25:
-        return Pose()
-    return Pose(rng.uniform(-20, 20), rng.uniform(-35, 35), rng.uniform(-12, 15), rng.uniform(-25, 25))
-
-
-def vary(spec: Spec, rng: np.random.Generator, spread: float = 0.09) -> Spec:
-    """The same species with other proportions."""
-    names = ("length", "depth", "width", "hump")
-    changes: dict = {name: near(rng, getattr(spec, name), spread) for name in names}
-    for name in ("neck", "head", "muzzle", "leg"):
-        changes[name] = tuple(near(rng, v, spread) for v in getattr(spec, name))
-    for name in ("ears", "horns", "tail"):
-        style, *sizes = getattr(spec, name)
-        changes[name] = (style, *(near(rng, v, 1.6 * spread) for v in sizes))
-    return replace(spec, height=near(rng, spec.height, spread), **changes)
-
-
-def quadruped(b: ObjectBuilder, spec: Spec, pose: Pose = Pose(), phase: float = 0.0) -> None:
+def quadruped(b: ObjectBuilder, spec: Spec, pose: Pose = STANDING, phase: float = 0.0) -> None:
     """Adds the whole animal, standing on z = 0, head towards -y; ``phase`` shifts the markings."""
     _materials(b, spec)
     whole = Frame(b, np.diag([spec.height] * 3 + [1.0]))
-    layers = _markings(spec, phase)
+    layers = markings(spec, phase)
     on_legs = [layer for layer in layers if spec.marking == "flank" or layer[0] != "under"]
     _trunk(whole, spec, layers, phase)
     top = _neck(whole, spec, layers)
     turn = placed(0, *top, ("x", spec.pitch + pose.nod), ("z", pose.yaw))
-    _head(Frame(b, whole.matrix @ turn), spec, _head_markings(spec, phase))
+    _head(Frame(b, whole.matrix @ turn), spec, head_markings(spec, phase))
     for front in (True, False):
         for side in (1, -1):
             _leg(whole, spec, front, side, pose.stride * (1 if front == (side > 0) else -1), on_legs)
@@ -118,75 +36,6 @@ def _materials(b: ObjectBuilder, spec: Spec) -> None:
     b.material("horn", "ceramic", colours=((0.35, 0.29, 0.2), (0.62, 0.55, 0.42), (0.2, 0.17, 0.14)))
     b.material("hoof", "ceramic" if spec.foot == "hoof" else kind, colours=(spec.hoof,))
     b.material("inner", "skin", colours=(PINK,))
-
-
-def _stripes(period: float, phase: float, share: float = 0.45) -> Layers:
-    def test(c: Floats) -> np.ndarray:
-        wave = c[:, 1] / period * 2 * np.pi + phase + 1.3 * np.sin(9 * c[:, 2] + phase) + 0.8 * np.sin(21 * c[:, 2])
-        return np.sin(wave) > share
-
-    return [("mark", test)]
-
-
-def _spots(period: float, phase: float) -> Layers:
-    def test(c: Floats) -> np.ndarray:
-        p = c / period + phase
-        cell = np.floor(p)
-        jitter = 0.35 * np.sin(cell @ np.array([[12.9, 39.3, 73.1], [78.2, 11.1, 27.7], [37.7, 93.9, 51.3]]))
-        inside = p - cell - 0.5 - 0.5 * jitter
-        return np.einsum("ij,ij->i", inside, inside) < 0.17
-
-    return [("mark", test)]
-
-
-def _markings(spec: Spec, phase: float) -> Layers:
-    """Markings of trunk, legs and tail, in shoulder heights."""
-
-    def under(c: Floats) -> np.ndarray:
-        return (c[:, 2] < 1.05 - spec.depth) & (c[:, 2] > 0.9 - spec.depth) & (np.abs(c[:, 0]) < 0.8 * spec.width)
-
-    if spec.marking == "panda":
-        front = -0.17 * spec.length
-        return [("mark", lambda c: (c[:, 2] < 0.97 - spec.depth) | ((c[:, 1] < front) & (c[:, 1] > front - 0.42)))]
-    belly: Layers = [("under", under)] if spec.under else []
-    if spec.marking == "stripes":
-        return [*belly, *_stripes(0.16, phase)]
-    if spec.marking == "spots":
-        return [*belly, *_spots(0.13, phase)]
-    if spec.marking == "patches":
-        return [
-            (
-                "mark",
-                lambda c: (
-                    np.sin(4 * c[:, 1] + phase) + np.sin(5 * c[:, 2] + 2 * phase) + np.sin(6 * c[:, 0] + 3 * phase)
-                    > 0.55
-                ),
-            )
-        ]
-    if spec.marking == "legs":
-        return [*belly, ("mark", lambda c: c[:, 2] < 0.34)]
-    if spec.marking == "flank":
-        low, high = 1.03 - 0.86 * spec.depth, 1.03 - 0.62 * spec.depth
-        return [*belly, ("mark", lambda c: (c[:, 2] < high) & (c[:, 2] > low)), ("under", lambda c: c[:, 2] < low)]
-    return belly
-
-
-def _head_markings(spec: Spec, phase: float) -> Layers:
-    """Markings of the head, in shoulder heights from the top of the neck."""
-    length, half, wide = spec.head
-    stop = length * (0.25 - 1 + spec.muzzle[0])
-    muzzle: Layers = [("under", lambda c: (c[:, 1] < stop) & (c[:, 2] < 0.1 * half))] if spec.under else []
-    if spec.marking == "stripes":
-        crown = _stripes(0.1, phase, 0.4)[0][1]
-        return [*muzzle, ("mark", lambda c: crown(c) & (c[:, 1] > stop))]
-    if spec.marking == "spots":
-        return [*muzzle, *_spots(0.1, phase)]
-    if spec.marking == "mask":
-        return [("mark", lambda c: (np.abs(np.abs(c[:, 0]) - 0.5 * wide) < 0.22 * wide) & (c[:, 2] > -0.2 * half)),
-                ("under", lambda c: np.ones(len(c), bool))]  # fmt: skip
-    if spec.marking == "face":
-        return [("mark", lambda c: np.ones(len(c), bool))]
-    return muzzle
 
 
 def _trunk(f: Frame, s: Spec, layers: Layers, phase: float) -> None:
@@ -301,10 +150,9 @@ def _muzzle(f: Frame, s: Spec, tip: Floats, stations: Floats) -> None:
         f.piece(PARTS["head"], loft(jaw, sides=10), "main")
         tongue = jaw[-1, :3] + [0, 0.03, jaw[-1, 4]]
         f.piece(PARTS["head"], ball(0.5 * mw, 0.08, 0.012, tongue, segments=8), "inner")
-        row = [rod(p, p - [0, 0, 0.028], 0.009, 0.003, sides=5) for y in np.linspace(0.0, 0.07, 4)
-               for p in (np.array([0.62 * mw, tip[1] + 0.02 + y, tip[2] - 0.8 * mh]),)]  # fmt: skip
-        for tooth in row:
-            f.both(PARTS["teeth"], tooth, "tooth")
+        along = (0.0, 0.024, 0.047, 0.07)
+        roots = np.array([(x * mw, tip[1] + 0.02 + y, tip[2] - 0.8 * mh) for y in along for x in (-0.62, 0.62)])
+        f.piece(PARTS["teeth"], spikes(roots, shifted(roots, 0, 0, -0.03), 0.01), "tooth")
 
 
 def _ears(f: Frame, s: Spec, stations: Floats) -> None:
@@ -439,6 +287,3 @@ def _tail(f: Frame, s: Spec, sway: float, layers: Layers) -> None:
         f.piece(PARTS["tail"], ball(2 * thick, 2 * thick, 4.5 * thick, end, segments=10), "tuft")
     f.keypoint("tail", "tip", rows[-1, :3])
     f.keypoint("tail", "base", rows[0, :3] + [0, thick, thick * 0.5])
-
-
-__all__ = ["Mesh", "Pose", "Spec", "draw_pose", "quadruped", "vary"]

@@ -98,10 +98,10 @@ def _trunk(f: Frame, length: float, half: float, tail: float, spread: float) -> 
 def _bird_neck(f: Frame, length: float, half: float, neck: float, size: float) -> Floats:
     """Adds the neck; returns where the head sits."""
     root = np.array([0, -0.36 * length, 0.3 * half])
-    head = root + (0, -0.1 * length - 0.15 * neck, neck + 0.9 * size)
-    middle = (root + head) / 2 + (0, -0.1 * neck, 0)
+    head = shifted(root, 0, -0.1 * length - 0.15 * neck, neck + 0.9 * size)
+    middle = shifted((root + head) / 2, 0, -0.1 * neck)
     if neck > 0.08:
-        middle = root + (0, -0.22 * neck, 0.4 * neck)
+        middle = shifted(root, 0, -0.22 * neck, 0.4 * neck)
     rows = [(*root, 0.6 * half, 0.6 * half), (*middle, 0.45 * size + 0.15 * half, 0.45 * size + 0.15 * half),
             (*head, 0.6 * size, 0.6 * size)]  # fmt: skip
     f.piece("body", loft(rows, steps=5, sides=12), "main")
@@ -137,7 +137,7 @@ def _bird_legs(f: Frame, half: float, legs: float, lift: float) -> None:
     for turn in (-35, 0, 35, 180):
         way = np.array([np.sin(np.radians(turn)), -np.cos(np.radians(turn)), 0])
         f.both("foot", rod(heel, heel + 0.55 * half * way, thin, 0.5 * thin, sides=6), "leg")
-    f.pair("paw", "tip", heel + (0, -0.55 * half, 0))
+    f.pair("paw", "tip", shifted(heel, 0, -0.55 * half))
 
 
 @category("flying bird", flavours={"partimagenet": "bird"}, supercategory="animals", support="sky", size=0.9)
@@ -272,7 +272,7 @@ def shark(b: ObjectBuilder, rng: np.random.Generator) -> None:
            * length), (0, 0.01 * length, h + rise, 0.02 * w, 0.012 * length)]  # fmt: skip
     f.piece("fin", loft(fin, sides=10), "main")
     f.keypoint("fin", "tip", fin[-1][:3], "top")
-    for name, place, y, out, chord in (("front", "front", -0.12, 1.0, 0.075), ("rear", "rear", 0.2, 0.4, 0.035)):
+    for place, y, out, chord in (("front", -0.12, 1.0, 0.075), ("rear", 0.2, 0.4, 0.035)):
         side = [(0.5 * w, -y * length, -0.35 * h, chord * length, 0.1 * w), (w + 0.4 * out * 0.7, -(y + 0.05) *
                 length, -0.6 * h, 0.65 * chord * length, 0.06 * w), (w + out * 0.7, -(y + 0.14) * length, -0.8 * h,
                 0.1 * chord * length, 0.02)]  # fmt: skip

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..objects import Flavour, ObjectBuilder, category
 from ._forms import BLACK, DARK, IVORY, PINK, WHITE, pick
-from ._quadruped import Spec, draw_pose, quadruped, vary
+from ._quadruped import quadruped
+from ._quadruped_spec import Spec, draw_pose, vary
 
 TAN = (0.72, 0.52, 0.32)
 SAND = (0.8, 0.66, 0.44)

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from ..objects import ObjectBuilder, category
 from ..shapes import Floats, Mesh, tube
-from ._forms import BLACK, DARK, IVORY, Frame, ball, loft, near, placed, rod, select, shifted
+from ._forms import BLACK, DARK, IVORY, Frame, ball, loft, near, placed, rod, select, shifted, spikes
 
 GREENS = ((0.3, 0.48, 0.2), (0.42, 0.5, 0.25), (0.25, 0.36, 0.2), (0.5, 0.42, 0.25), (0.35, 0.55, 0.3))
 PALE = ((0.78, 0.75, 0.55), IVORY, (0.7, 0.68, 0.45))
@@ -50,7 +50,7 @@ def _sprawl(
             f.piece("foot", rod(foot, toe, 0.6 * thick, 0.22 * thick, sides=6), "main")
         words = f"{'front' if front else 'rear'} {'left' if side > 0 else 'right'}"
         f.keypoint("leg", "knee", knee, words)
-        f.keypoint("paw", "tip", foot + (0, -1.9 * thick, 0), words)
+        f.keypoint("paw", "tip", shifted(foot, 0, -1.9 * thick, 0), words)
 
 
 def _wave(length: float, bend: float, phase: float, points: int = 7) -> Floats:
@@ -102,7 +102,7 @@ def snake(b: ObjectBuilder, rng: np.random.Generator) -> None:
     f.keypoint("tail", "tip", path[0])
     for share, word in ((0.3, "rear"), (0.55, "middle"), (0.8, "front")):
         k = int(share * len(path))
-        f.keypoint("back", "center", path[k] + (0, 0, thick * grow[k]), "", word)
+        f.keypoint("back", "center", shifted(path[k], 0, 0, thick * grow[k]), "", word)
     turn = np.degrees(np.arctan2(way[0], -way[1]))
     _snake_head(Frame(b, placed(*path[-1], ("x", float(rng.uniform(0, 15))), ("z", turn))), thick)
 
@@ -121,7 +121,8 @@ def _banded(f: Frame, mesh: Mesh, rings: int, sides: int, period: int) -> None:
 
 
 def _snake_head(f: Frame, thick: float) -> None:
-    rows = [(0, 0.6 * thick, 0, 0.75 * thick, 0.7 * thick), (0, -0.8 * thick, 0.1 * thick, 1.35 * thick, 0.85 * thick),
+    rows = [(0, 0.6 * thick, 0, 0.75 * thick, 0.7 * thick),
+            (0, -0.8 * thick, 0.1 * thick, 1.35 * thick, 0.85 * thick),
             (0, -2.2 * thick, 0, 1.0 * thick, 0.6 * thick), (0, -3.1 * thick, -0.05 * thick, 0.6 * thick, 0.4 * thick)]  # fmt: skip
     f.piece("head", loft(rows, sides=12), "main")
     f.both(
@@ -161,17 +162,15 @@ def lizard(b: ObjectBuilder, rng: np.random.Generator) -> None:
         float(rng.uniform(0, 1)),
     )
     head = Frame(b, placed(0, -0.5 * length, lift + 0.012, ("x", -12), ("z", float(rng.uniform(-25, 25)))))
-    rows = [(0, 0.01, 0, 0.7 * half, 0.6 * half), (0, -0.02, 0.004, 1.0 * half, 0.75 * half), (0, -0.05, 0, 0.62 *
+    rows = [(0, 0.01, 0, 0.7 * half, 0.6 * half),
+            (0, -0.02, 0.004, 1.0 * half, 0.75 * half), (0, -0.05, 0, 0.62 *
             half, 0.5 * half), (0, -0.068, -0.002, 0.35 * half, 0.3 * half)]  # fmt: skip
     head.piece("head", loft(rows, sides=12), "main")
     _eyes(head, (0.68 * half, -0.03, 0.42 * half), 0.3 * half)
     head.keypoint("nose", "tip", (0, -0.072, 0))
     if rng.random() < 0.4:
-        for k in range(9):
-            y = (-0.45 + 0.1 * k) * length
-            f.piece(
-                "body", rod((0, y, lift + 0.6 * half), (0, y + 0.008, lift + 1.6 * half), 0.008, 0.001, sides=6), "mark"
-            )
+        root = np.array([(0, (-0.45 + 0.1 * k) * length, lift + 0.6 * half) for k in range(9)])
+        f.piece("body", spikes(root, shifted(root, 0, 0.008, half), 0.008), "mark")
     f.keypoint("back", "center", (twist, 0, lift + 0.85 * half), "", "middle")
 
 
@@ -193,18 +192,12 @@ def crocodile(b: ObjectBuilder, rng: np.random.Generator) -> None:
     _sprawl(f, (0.85 * half, 0.38 * length), 0.75 * lift, 0.22, 0.08, False, -swing)
     bend = float(rng.uniform(-0.4, 0.4))
     spine = _tail(f, (0, 0.5 * length, lift), near(rng, 1.35), 0.6 * half, bend, float(rng.uniform(0, 1)), tall=1.15)
-    for row in np.vstack([(spine[:-1] + spine[1:]) / 2, spine[1:-1]]):
-        x, y, z, thick = row
-        f.piece(
-            "tail", rod((x, y, z + 0.9 * thick), (x, y + 0.06, z + 1.15 * thick + 0.1), 0.055, 0.01, sides=5), "main"
-        )
-    for k in range(7):
-        y = (-0.42 + 0.14 * k) * length
-        f.both(
-            "body",
-            rod((0.24 * half, y, lift + 0.8 * deep), (0.24 * half, y + 0.04, lift + deep + 0.07), 0.055, 0.01, sides=5),
-            "main",
-        )
+    crest = np.vstack([(spine[:-1] + spine[1:]) / 2, spine[1:-1]])
+    root = crest[:, :3] + np.outer(0.9 * crest[:, 3], (0, 0, 1))
+    f.piece("tail", spikes(root, shifted(root, 0, 0.06, 0.12), 0.055), "main")
+    along = [(-0.42 + 0.14 * k) * length for k in range(7)]
+    root = np.array([(side * 0.24 * half, y, lift + 0.8 * deep) for y in along for side in (-1, 1)])
+    f.piece("body", spikes(root, shifted(root, 0, 0.04, 0.2 * deep + 0.07), 0.055), "main")
     head = Frame(b, placed(0, -0.5 * length, lift + 0.03, ("z", float(rng.uniform(-20, 20)))))
     _croc_head(head, near(rng, 0.75), 0.6 * half, float(rng.uniform(4, 22)))
     f.keypoint("back", "center", (0, 0, lift + deep), "", "middle")
@@ -223,10 +216,11 @@ def _croc_head(f: Frame, length: float, half: float, gape: float) -> None:
     )
     upper.piece("head", jaw(0.02, 0.075), "main")
     lower.piece("head", jaw(-0.02, 0.05), "under")
-    for k in range(7):
-        y, x = -(0.42 + 0.085 * k) * length, (0.52 - 0.015 * k) * half
-        upper.both("head", rod((x, y, -0.02), (x, y, -0.085), 0.018, 0.003, sides=5), "tooth")
-        lower.both("head", rod((x, y - 0.03, 0.0), (x, y - 0.03, 0.05), 0.015, 0.003, sides=5), "tooth")
+    row = [((0.52 - 0.015 * k) * half, -(0.42 + 0.085 * k) * length) for k in range(7)]
+    root = np.array([(side * x, y, -0.02) for x, y in row for side in (-1, 1)])
+    upper.piece("head", spikes(root, shifted(root, 0, 0, -0.065), 0.018), "tooth")
+    root = shifted(root, 0, -0.03, 0.02)
+    lower.piece("head", spikes(root, shifted(root, 0, 0, 0.05), 0.015), "tooth")
     _eyes(upper, (0.55 * half, -0.2 * length, 0.12), 0.055)
     upper.both("head", ball(0.03, 0.04, 0.03, (0.2 * half, -0.95 * length, 0.07), segments=8), "main")
     upper.keypoint("nose", "tip", (0, -1.0 * length, 0.04))
@@ -301,8 +295,8 @@ def _turtle_legs(f: Frame, hip: tuple[float, float], front: bool, sea: bool, swi
         else:
             foot = np.array([side * (x + 0.035), y + (ahead - 0.1) * 0.08, 0.012])
             f.piece("foot", rod((side * 0.75 * x, 0.85 * y, 0.07), foot, 0.04, 0.032, sides=10), "main")
-            f.piece("foot", ball(0.034, 0.042, 0.016, foot + (0, -0.012, 0.004), segments=10), "main")
-            f.keypoint("paw", "tip", foot + (0, -0.052, 0.004), words)
+            f.piece("foot", ball(0.034, 0.042, 0.016, shifted(foot, 0, -0.012, 0.004), segments=10), "main")
+            f.keypoint("paw", "tip", shifted(foot, 0, -0.052, 0.004), words)
 
 
 @category("frog", flavours={"partimagenet": "frog"}, supercategory="animals", support="ground", size=0.14)
@@ -339,6 +333,6 @@ def frog(b: ObjectBuilder, rng: np.random.Generator) -> None:
     arm = np.array([(0.75 * w, -0.03, 0.035), (1.15 * w, -0.022, 0.022), (1.0 * w, -0.045, 0.004)])
     f.both("foot", tube(arm, (0.009, 0.007, 0.005), sides=8), "main")
     for spread in (-0.3, 0.05, 0.4):
-        f.both("foot", rod(arm[-1], arm[-1] + (spread * w, -0.015, -0.001), 0.004, 0.002, sides=6), "main")
-    f.pair("paw", "tip", arm[-1] + (0.05 * w, -0.015, -0.001), "front")
+        f.both("foot", rod(arm[-1], shifted(arm[-1], spread * w, -0.015, -0.001), 0.004, 0.002, sides=6), "main")
+    f.pair("paw", "tip", shifted(arm[-1], 0.05 * w, -0.015, -0.001), "front")
     body.keypoint("back", "center", (0, 0.012, 0.03), "", "middle")
