@@ -5,6 +5,9 @@
 Writes one synthetic split per format with the project's own writers (640 x 480, irregular masks), reads it back and
 prints one row per source: rate of the whole read, and with every image file decoded (``check_images``). Nothing is
 downloaded; on real files the rates differ with the number of masks per image.
+
+Measured on one core, 5 objects with 3 parts each (PartImageNet: 1 object): PACO-LVIS 417 images/s, PartImageNet 103
+(108 from label maps), ADE20K-Part-234 151, JSON lines 408; with every JPEG decoded 221, 85 (88), 112 and 216.
 """
 
 from __future__ import annotations
