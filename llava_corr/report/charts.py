@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BINS = 120
-_LOG_RANGE = 20.0  # a curve whose highest value is so many times its lowest is drawn on a log axis
+_LOG_RANGE = 20.0
 
 
 class Curve(NamedTuple):
@@ -55,11 +55,14 @@ class _Frame(NamedTuple):
         return self.top + self.height * (1 - (value - low) / (high - low))
 
 
-def curve_svg(curve: Curve, width: int = 360, height: int = 190) -> str:
-    """One panel; more than 240 points become 120 bins: their means as a line, their extremes as a band."""
+def curve_svg(curve: Curve, *, may_be_log: bool = True, width: int = 360, height: int = 190) -> str:
+    """One panel; more than 240 points become 120 bins: their means as a line, their extremes as a band.
+
+    ``may_be_log`` allows a log axis for positive values whose highest is 20 times the lowest or more.
+    """
     svg = _svg(width, height, f"{curve.name} over steps")
     low, high = float(curve.values.min()), float(curve.values.max())
-    log = low > 0 and high / low >= _LOG_RANGE
+    log = may_be_log and low > 0 and high / low >= _LOG_RANGE
     frame = _Frame(56, 26, width - 68, height - 58, _span(curve.steps), (low, high) if log else _padded(low, high), log)
     _text(svg, 0, 14, curve.name + (" (log axis)" if log else ""), "title")
     _axes(svg, frame)

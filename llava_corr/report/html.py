@@ -105,7 +105,7 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "choice": describe_choice(
             chosen, len(inputs.samples), words(ranking) if ranking and ranked else None, inputs.seed
         ),
-        "curves": [(c, Markup(curve_svg(c))) for c in curves],
+        "curves": [(c, Markup(curve_svg(c, may_be_log=_curve_rank(c.name) == 0))) for c in curves],
         "once": fact_tables(once),
         "difficulty": fact_tables(inputs.difficulty or {}),
         "run": fact_tables(inputs.run or {}),

@@ -211,12 +211,17 @@ def plain(name: str, value: Any) -> str:
         text = f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
         return f"{text} s ({_duration(value)})" if "second" in name and value >= 60 else text
     if isinstance(value, int):
-        return f"{value} s ({_duration(value)})" if "second" in name and value >= 60 else str(value)
+        return f"{value} s ({_duration(value)})" if "second" in name and value >= 60 else _whole(name, value)
     if isinstance(value, list | tuple):
         return ", ".join(plain(name, entry) for entry in value)
     if isinstance(value, Mapping):
-        return "–" if not value else ", ".join(f"{words(k)} {plain(k, v)}" for k, v in value.items())
+        return "–" if not value else ", ".join(f"{words(k)}: {plain(k, v)}" for k, v in value.items())
     return str(value)
+
+
+def _whole(name: str, value: int) -> str:
+    """Long counts with separators; seeds and short numbers as they are."""
+    return str(value) if abs(value) < 100_000 or "seed" in name else f"{value:,}"
 
 
 def _duration(seconds: float) -> str:

@@ -73,7 +73,7 @@ def test_fact_tables_by_shape():
     assert singles.rows == [["seed", "3"]]
     assert matrix == ("by source", ["", "n", "m"], [["a", "1", ""], ["b", "2", "0.5"]])
     (turned,) = fact_tables({"sets": {"x": {"n": 1, "of": {"1": 2, "3": 4}, "q": [1, 2]}, "y": {"n": 2}}})
-    assert turned == ("sets", ["", "x", "y"], [["n", "1", "2"], ["of", "1 2, 3 4", ""], ["q", "1, 2", ""]])
+    assert turned == ("sets", ["", "x", "y"], [["n", "1", "2"], ["of", "1: 2, 3: 4", ""], ["q", "1, 2", ""]])
     assert rows.rows == [["1", "x", "90 s (1 min 30 s)"], ["2", "y", "5"]]
     assert deep.rows == [["train / warm up", "61 s (1 min 1 s)"]]
 
