@@ -202,7 +202,9 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
         merged = OmegaConf.merge(OmegaConf.create(values), OmegaConf.from_dotlist(list(overrides)))
         plain = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, yaml.YAMLError) as cause:
-        raise ConfigError(f"cannot merge the overrides: {cause}", where=str(path), mend="check keys and values") from cause
+        raise ConfigError(
+            f"cannot merge the overrides: {cause}", where=str(path), mend="check keys and values"
+        ) from cause
     return validate(ExperimentConfig, plain, where=str(path))
 
 
@@ -211,7 +213,7 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
         raise ConfigError(f"{path.name} builds on itself", where=str(path), mend="remove the circular base")
     try:
-        values = OmegaConf.to_container(OmegaConf.load(path))
+        values: Any = OmegaConf.to_container(OmegaConf.load(path))
     except yaml.YAMLError as cause:
         raise ConfigError(f"broken YAML: {cause}", where=str(path), mend="repair that place") from cause
     except UnicodeDecodeError as cause:
@@ -223,8 +225,8 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         return values
     beside = path.parent / str(base)
     below = _read_yaml(beside if beside.is_file() else resolve_config_path(str(base)), (*seen, path))
-    merged = OmegaConf.merge(OmegaConf.create(below), OmegaConf.create(values))
-    return OmegaConf.to_container(merged)  # type: ignore[return-value]
+    merged: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(below), OmegaConf.create(values)))
+    return merged
 
 
 def validate(schema: type[S], values: Any, where: str) -> S:

@@ -47,7 +47,7 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         encoding = None if "b" in mode else "utf-8"
-        handle = tempfile.NamedTemporaryFile(
+        handle = tempfile.NamedTemporaryFile(  # noqa: SIM115  (closed below, kept for the move)
             mode, encoding=encoding, dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
         )
         temporary = handle.name

@@ -10,7 +10,7 @@ application leaves a line in the trail. Source: Calico section 3.2; CoLVA's obje
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -158,14 +158,18 @@ def _clean(text: str) -> str:
     return _JOINERS.sub("", " ".join(text.split()).strip(_SEPARATORS)).strip(_SEPARATORS)
 
 
-def _image_after(text, markers, index, image_count, previous_image, note) -> int | None:  # noqa: ANN001
+def _image_after(
+    text: str,
+    markers: Sequence[re.Match[str]],
+    index: int,
+    image_count: int,
+    previous_image: int | None,
+    note: Callable[[str, int], None],
+) -> int | None:
     """Image index of the [SEG] at ``markers[index]``, or None when it has to be dropped."""
     seg = markers[index]
     following = markers[index + 1] if index + 1 < len(markers) else None
-    adjacent = (
-        following is not None and following.group("image") and not text[seg.end() : following.start()].strip(_SEPARATORS)
-    )
-    if not adjacent:
+    if following is None or not following.group("image") or text[seg.end() : following.start()].strip(_SEPARATORS):
         if previous_image is not None:
             note("missing_image", seg.start())
             return previous_image
@@ -245,7 +249,7 @@ _ARTICLE = r"A\s+(?!or\b|and\b)[a-z]"  # "A dog ..." is no choice of option A
 
 
 def parse_option(text: str, options: Sequence[str]) -> ParsedOption:
-    """Reads the chosen letter; rules in order: bare letter, (X), "answer is X", the one stand-alone letter, option text."""
+    """Reads the chosen letter; in order: bare letter, (X), "answer is X", the one stand-alone letter, option text."""
     letters = "".join(option_letters(len(options)))
     body = re.sub(r"<think>.*?</think>", " ", text, flags=re.S | re.I).strip()
     bare = re.fullmatch(rf"\(?([{letters}])\)?[.:]?", body, re.I)

@@ -13,7 +13,7 @@ from llava_corr.files import atomic_write, read_json, read_rows, resource, write
 def test_failed_block_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_write(path) as handle:
+    with pytest.raises(RuntimeError), atomic_write(path) as handle:  # noqa: PT012
         handle.write("new, half")
         raise RuntimeError("in the middle")
     assert path.read_text() == "old"

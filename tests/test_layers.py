@@ -41,9 +41,9 @@ def imported_rooms(path: Path) -> set[str]:
             names = [stem, *(f"{stem}.{alias.name}" for alias in node.names)]
         for name in names:
             parts = name.split(".")
-            if parts[0] == "llava_corr" and len(parts) > 1 and (PACKAGE / parts[1]).with_suffix(".py").exists():
-                found.add(parts[1])
-            elif parts[0] == "llava_corr" and len(parts) > 1 and (PACKAGE / parts[1]).is_dir():
+            if (parts[0] == "llava_corr" and len(parts) > 1 and (PACKAGE / parts[1]).with_suffix(".py").exists()) or (
+                parts[0] == "llava_corr" and len(parts) > 1 and (PACKAGE / parts[1]).is_dir()
+            ):
                 found.add(parts[1])
     return found
 

@@ -1,8 +1,8 @@
 """Answers with masks from a trained model: batched over samples, or one question about some pictures.
 
-    predictor = Predictor.from_pretrained("runs/tiny-calico/model")
-    predictor.set_images([chair, bench])
-    prediction = predictor.ask("Please segment the common parts of the objects.")
+predictor = Predictor.from_pretrained("runs/tiny-calico/model")
+predictor.set_images([chair, bench])
+prediction = predictor.ask("Please segment the common parts of the objects.")
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Predictor:
         model = LlavaCorrForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
         processor = LlavaCorrProcessor.from_pretrained(path)
         target = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(model.to(target), processor, max_new_tokens=max_new_tokens)
+        model.to(target)  # type: ignore[arg-type]
+        return cls(model, processor, max_new_tokens=max_new_tokens)
 
     def set_images(self, images: Sequence[Picture | Image.Image | str | Path]) -> None:
         """Chooses the pictures that :meth:`ask` is about: arrays (H x W x 3, uint8), PIL images or files."""
@@ -165,7 +166,7 @@ class Predictor:
             seg_positions=torch.tensor(positions, device=device),
             seg_image=torch.tensor(images, device=device),
         )
-        shapes = [tuple(sizes[row][span.image_index]) for row, span in plan]
+        shapes = [sizes[row][span.image_index] for row, span in plan]
         probabilities = self.processor.mask_probabilities(output.mask_logits, shapes)
         drawn: list[list[Segment]] = [[] for _ in parsed]
         for (row, span), probability in zip(plan, probabilities, strict=True):

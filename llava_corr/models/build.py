@@ -44,9 +44,18 @@ def build_config(model: ModelSection, tokenizer: PreTrainedTokenizerBase) -> Lla
         ),
         grounding_config=_sam_config(model.grounding),
         num_query_tokens=model.qformer.num_query_tokens,
-        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
-        seg_token_id=tokenizer.convert_tokens_to_ids(SEG),
+        image_token_id=_token_id(tokenizer, IMAGE),
+        seg_token_id=_token_id(tokenizer, SEG),
     )
+
+
+def _token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
+    found = tokenizer.convert_tokens_to_ids(token)
+    if not isinstance(found, int) or found == tokenizer.unk_token_id:
+        raise ConfigError(
+            f"the tokenizer does not know {token}", mend="use one that holds the grammar's special tokens"
+        )
+    return found
 
 
 def _sam_config(section: GroundingSection) -> SamConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import (
     InstructBlipQFormerConfig,
@@ -26,7 +26,7 @@ class LlavaCorrConfig(PreTrainedConfig):
     """
 
     model_type = "llava_corr"
-    sub_configs = {
+    sub_configs: ClassVar[dict[str, type]] = {
         "vision_config": InstructBlipVisionConfig,
         "qformer_config": InstructBlipQFormerConfig,
         "text_config": LlamaConfig,

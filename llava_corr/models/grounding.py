@@ -14,9 +14,7 @@ class SegProjection(nn.Module):
 
     def __init__(self, hidden_size: int, prompt_size: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, prompt_size)
-        )
+        self.layers = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, prompt_size))
 
     def forward(self, states_KD: Tensor) -> Tensor:
         return self.layers(states_KD)

@@ -61,7 +61,7 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["LlamaDecoderLayer", "InstructBlipEncoderLayer", "SamVisionLayer"]
+    _no_split_modules = ["LlamaDecoderLayer", "InstructBlipEncoderLayer", "SamVisionLayer"]  # noqa: RUF012
 
     def __init__(self, config: LlavaCorrConfig) -> None:
         super().__init__(config)
@@ -165,7 +165,7 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
     def _draw_at_least_one(
         self, hidden_BSD: Tensor, seg_positions: Tensor, seg_image: Tensor, features_UGhw: Tensor
     ) -> Tensor:
-        """Every rank runs the decoder in every micro-batch: a batch without [SEG] draws one mask that does not count."""
+        """Every rank runs the decoder in every micro-batch: without any [SEG] it draws one mask that does not count."""
         if len(seg_positions) == 0:
             seg_positions, seg_image = seg_positions.new_tensor([[0, 1]]), seg_image.new_zeros(1)
         return self.point_and_draw(hidden_BSD, seg_positions, seg_image, features_UGhw)
@@ -181,7 +181,9 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         pixel = pixel_loss(logits, target, valid, gamma=weights.focal_gamma, alpha=weights.focal_alpha)
         return pixel, dice_loss(logits, target, valid)
 
-    def _weigh(self, output: LlavaCorrOutput, sums: Tensor, counts: Tensor, denominators: Tensor | None) -> LlavaCorrOutput:
+    def _weigh(
+        self, output: LlavaCorrOutput, sums: Tensor, counts: Tensor, denominators: Tensor | None
+    ) -> LlavaCorrOutput:
         weights = self.loss_weights
         share = counts if denominators is None else denominators
         share = share.clamp(min=1)[[0, 1, 1]].to(sums.dtype)

@@ -52,6 +52,7 @@ class LlavaCorrProcessor(ProcessorMixin):
         self.system = system
         self.mask_size = mask_size
         super().__init__(image_processor, grounding_image_processor, tokenizer, **kwargs)
+        self.grounding_image_processor: Any
         self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE)
         self.seg_token_id = tokenizer.convert_tokens_to_ids(SEG)
 
@@ -181,7 +182,7 @@ class LlavaCorrProcessor(ProcessorMixin):
         return int(height * scale + 0.5), int(width * scale + 0.5)
 
     def mask_probabilities(self, logits_Khw: Tensor, sizes: Sequence[tuple[int, int]]) -> list[NDArray[np.float32]]:
-        """Foreground probabilities at original sizes: logits to the canvas, crop, to the original size (facts 1.5 4)."""
+        """Foreground probabilities at original sizes: logits to the canvas, crop, original size (facts 1.5, 4)."""
         if len(logits_Khw) == 0:
             return []
         canvas = F.interpolate(

@@ -5,6 +5,8 @@ Axis letters: N images, P patches + CLS, E tower width, Q query tokens, D trunk 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import InstructBlipQFormerModel, InstructBlipVisionModel
@@ -43,7 +45,7 @@ class QFormerTokens(nn.Module):
         return patches_NPE, self.projection(seen.last_hidden_state)
 
 
-def _drop_text_branch(qformer: nn.Module) -> None:
+def _drop_text_branch(qformer: Any) -> None:
     qformer.embeddings.word_embeddings = None
     qformer.embeddings.position_embeddings = None
     for layer in qformer.encoder.layer:

@@ -27,9 +27,8 @@ class ProgressLine(TrainerCallback):
         if self.bar is not None:
             self.bar.update(state.global_step - self.bar.n)
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        logs = kwargs["logs"]
         if self.bar is not None and "language" in logs:
             shown = {name: f"{logs[name]:.3f}" for name in ("language", "mask", "dice") if name in logs}
             left = f", {self.clock.minutes_left():.1f} min left" if self.clock and self.clock.seconds else ""
@@ -46,12 +45,10 @@ class JsonLinesLog(TrainerCallback):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             with self.path.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps({"step": state.global_step, "time": time.time(), **logs}) + "\n")
+                handle.write(json.dumps({"step": state.global_step, "time": time.time(), **kwargs["logs"]}) + "\n")
 
 
 class TimeBudget(TrainerCallback):

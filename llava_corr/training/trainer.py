@@ -47,13 +47,14 @@ class DialogueTrainer(Trainer):
         model: nn.Module,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         sample_ids = inputs.pop("sample_ids", [])
         outputs = model(**inputs, loss_denominators=num_items_in_batch)
         if not torch.isfinite(outputs.loss):
+            sums = dict(zip(TERMS, outputs.loss_sums.tolist(), strict=True))
             raise TrainingError(
-                f"the loss is {float(outputs.loss)} (sums: {dict(zip(TERMS, outputs.loss_sums.tolist(), strict=True))})",
+                f"the loss is {float(outputs.loss)} (sums: {sums})",
                 where=f"step {self.state.global_step}, samples {', '.join(sample_ids)}",
                 mend="look at these samples, lower the learning rate, or train in fp32; the last checkpoint is intact",
             )
@@ -85,5 +86,5 @@ class DialogueTrainer(Trainer):
             return 0.5 * (1 + math.cos(math.pi * done)) if self.cosine else 1 - done
 
         if self.lr_scheduler is None:
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)  # type: ignore[arg-type]
         return self.lr_scheduler

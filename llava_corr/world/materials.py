@@ -137,6 +137,7 @@ def linear(colour: ArrayLike) -> Float32s:
     return np.power(np.clip(np.asarray(colour, np.float32), 0, 1), np.float32(2.2))
 
 
+@cache
 def recipe_numbers(split: str) -> tuple[int, ...]:
     """The recipe numbers a split may use: of every ten, train has the first eight, val the ninth, test the tenth."""
     allowed = {"train": range(8), "val": (8,), "test": (9,)}[split]

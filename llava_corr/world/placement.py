@@ -5,6 +5,7 @@ Two objects cannot meet when their upright boxes do not: every check here is abo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,11 +44,19 @@ class Footprint:
 
 
 def overlap(first: Footprint, second: Footprint) -> bool:
-    """Whether two rectangles share an area (separating axes)."""
-    gap = second.centre - first.centre
-    for axis in np.concatenate([first.axes(), second.axes()]):
-        reach = np.abs(first.axes() @ axis) @ first.half + np.abs(second.axes() @ axis) @ second.half
-        if abs(gap @ axis) >= reach:
+    """Whether two rectangles share an area (separating axes; in plain numbers, which is fastest for two)."""
+    x, y = float(second.centre[0] - first.centre[0]), float(second.centre[1] - first.centre[1])
+    a, b = (float(v) for v in first.half)
+    c, d = (float(v) for v in second.half)
+    if math.hypot(x, y) >= math.hypot(a, b) + math.hypot(c, d):
+        return False
+    turn = second.angle - first.angle
+    cosine, sine = abs(math.cos(turn)), abs(math.sin(turn))
+    for angle, near, far, width, depth in ((first.angle, a, b, c, d), (second.angle, c, d, a, b)):
+        u, v = math.cos(angle), math.sin(angle)
+        if abs(x * u + y * v) >= near + width * cosine + depth * sine:
+            return False
+        if abs(y * u - x * v) >= far + width * sine + depth * cosine:
             return False
     return True
 
@@ -73,11 +82,19 @@ def pack(
     direction = np.array([np.cos(angle) * stretch, np.sin(angle) / stretch])
     direction /= np.linalg.norm(direction)
     start = rng.normal(0, 0.3, 2) * shape.half.min()
-    step = 0.2 * float(shape.half.min()) + 1e-3
-    placed = shape.moved(start)
-    while any(overlap(placed.grown(gap), other) for other in others):
-        placed = placed.moved(placed.centre + direction * step)
-    return placed
+    grown = shape.grown(gap)
+
+    def blocked(way: float) -> bool:
+        moved = grown.moved(start + direction * way)
+        return any(overlap(moved, other) for other in others)
+
+    near, far, step = 0.0, 0.0, 0.7 * float(shape.half.max())
+    while blocked(far):
+        near, far = far, far + step
+    for _ in range(6 if far else 0):  # slide back towards the others until it nearly touches
+        middle = (near + far) / 2
+        near, far = (middle, far) if blocked(middle) else (near, middle)
+    return shape.moved(start + direction * far)
 
 
 def frame(

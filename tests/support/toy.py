@@ -1,4 +1,4 @@
-"""Coloured squares on grey: samples that a tiny model can learn, with exact masks. Used by the model and training tests."""
+"""Coloured squares on grey: samples that a tiny model can learn, with exact masks; for model and training tests."""
 
 from pathlib import Path
 

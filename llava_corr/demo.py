@@ -1,0 +1,189 @@
+"""``llava-corr demo``: from an empty folder to the page of pictures, every stage by its own public command.
+
+world -> data -> train -> blind -> predict -> baseline -> score -> report. A stage that is finished is not repeated;
+what a stage prints goes to ``logs/``, what is shown is one progress line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import LlavaCorrError
+from .files import write_json
+
+logger = logging.getLogger(__name__)
+ROOT = Path(__file__).resolve().parent.parent
+BAR = re.compile(r"\d+%\|")
+
+
+class StageError(LlavaCorrError):
+    """A stage of the demo ended with an error."""
+
+
+@dataclass
+class Stage:
+    """One command; it counts as finished when ``done`` exists."""
+
+    name: str
+    command: Sequence[str]
+    done: Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of everything the demo makes")
+    parser.add_argument("--images", type=int, default=900, help="training pictures per flavour (three flavours)")
+    parser.add_argument("--train-samples", type=int, default=12000)
+    parser.add_argument("--test-samples", type=int, default=240)
+    parser.add_argument("--minutes", type=float, default=7.5, help="time budget of training")
+    parser.add_argument("--blind-minutes", type=float, default=1.0, help="time budget of the blind model")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override for both trainings")
+
+
+def plan(args: argparse.Namespace) -> list[Stage]:
+    """The stages with their commands."""
+    out: Path = args.out
+    tool = [str(Path(sys.executable).parent / "llava-corr")]
+    world, data = out / "world", out / "mixedparts"
+    test = str(data / "test.jsonl")
+    stages = [
+        Stage(
+            "world",
+            [*tool, "world", "--out", str(world), "--train", str(args.images), "--val", "40", "--test", "120"],
+            world / "world.json",
+        ),
+        Stage("data: train", _data(tool, world, data, "train", args.train_samples), data / "train.jsonl"),
+        Stage("data: test", _data(tool, world, data, "test", args.test_samples), data / "test.jsonl"),
+    ]
+    for name, config, minutes in (("calico", "tiny-calico", args.minutes), ("blind", "tiny-blind", args.blind_minutes)):
+        run = out / config
+        stages += [
+            Stage(f"train: {name}", _train(out, data, name, minutes, args.set), run / "model" / "model.safetensors"),
+            Stage(
+                f"predict: {name}",
+                [*tool, "predict", "--run", str(run), "--samples", test, "--out", str(run / "predictions.jsonl")],
+                run / "predictions.jsonl",
+            ),
+        ]
+    prior = out / "prior-only" / "predictions.jsonl"
+    fit = ["--train", str(data / "train.jsonl"), "--samples", test, "--out", str(prior)]
+    stages.append(Stage("baseline: prior-only", [*tool, "baseline", "prior-only", *fit], prior))
+    for name, folder in (("Calico (tiny)", "tiny-calico"), ("blind", "tiny-blind"), ("prior-only", "prior-only")):
+        scores = out / folder / "scores.json"
+        answers = ["--samples", test, "--predictions", str(out / folder / "predictions.jsonl")]
+        against = [] if folder == "prior-only" else ["--against", str(prior), "--against-name", "prior-only"]
+        command = [*tool, "score", *answers, "--name", name, *against, "--out", str(scores)]
+        stages.append(Stage(f"score: {name}", command, scores))
+    stages.append(Stage("report", _report(tool, out, world), out / "report.html"))
+    return stages
+
+
+def _data(tool: Sequence[str], world: Path, data: Path, split: str, count: int) -> list[str]:
+    where = ["--world", str(world), "--out", str(data)]
+    return [*tool, "data", *where, "--split", split, "--count", str(count)]
+
+
+def _train(out: Path, data: Path, name: str, minutes: float, overrides: Sequence[str]) -> list[str]:
+    sets = [f"data.train={data / 'train.jsonl'}", f"output_dir={out}", f"training.max_minutes={minutes}", *overrides]
+    launcher = str(Path(sys.executable).parent / "deepspeed")
+    pairs = [word for value in sets for word in ("--set", value)]
+    return [launcher, str(ROOT / "scripts" / "train.py"), "--config", f"tiny/{name}.yaml", *pairs]
+
+
+def _report(tool: Sequence[str], out: Path, world: Path) -> list[str]:
+    scores = [f"{out / folder / 'scores.json'}" for folder in ("tiny-calico", "tiny-blind", "prior-only")]
+    difficulty = ["--difficulty", str(world / "difficulty.json")] if (world / "difficulty.json").exists() else []
+    command = ["--run", str(out / "tiny-calico"), "--scores", *scores, *difficulty, "--command-line", "make demo"]
+    return [*tool, "report", *command, "--out", str(out / "report.html")]
+
+
+def run(args: argparse.Namespace) -> int:
+    out: Path = args.out
+    (out / "logs").mkdir(parents=True, exist_ok=True)
+    times = out / "stages.json"
+    seconds = json.loads(times.read_text(encoding="utf-8")) if times.exists() else {}
+    stages = plan(args)
+    for number, stage in enumerate(stages, start=1):
+        label = f"[{number}/{len(stages)}] {stage.name}"
+        if stage.done.exists():
+            logger.info("%s: finished earlier", label)
+            continue
+        if stage.name == "report":
+            _note_seconds(out, seconds)
+            stage = plan(args)[-1]  # the world's difficulty sheet exists by now
+        started = time.monotonic()
+        _follow(stage, label, out / "logs")
+        seconds[stage.name] = round(time.monotonic() - started, 1)
+        write_json(times, seconds)
+    _show(out, seconds)
+    return 0
+
+
+def _note_seconds(out: Path, seconds: dict[str, float]) -> None:
+    """The page prints the stages' seconds from the run's own facts."""
+    path = out / "tiny-calico" / "run.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, facts | {"stage_seconds": seconds})
+
+
+def _follow(stage: Stage, label: str, logs: Path) -> None:
+    """Runs a stage; its progress bar is shown in one line, everything it prints goes to its log."""
+    path = logs / f"{re.sub(r'[^a-z0-9]+', '-', stage.name.lower()).strip('-')}.log"
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    with path.open("w", encoding="utf-8") as log:
+        log.write(f"$ {shlex.join(stage.command)}\n")
+        _line(f"{label} ...")
+        process = subprocess.Popen(
+            stage.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=Path.cwd()
+        )
+        for piece in _pieces(process):
+            if BAR.search(piece):
+                _line(f"{label}: {piece.strip()}")
+            else:
+                log.write(piece + "\n")
+        code = process.wait()
+    if code:
+        _line("")
+        tail = "\n".join(path.read_text(encoding="utf-8").splitlines()[-15:])
+        raise StageError(
+            f"{label} ended with exit status {code}:\n{tail}", where=str(path), mend="mend that, then run it again"
+        )
+    _line(f"{label}: done")
+    sys.stderr.write("\n")
+
+
+def _pieces(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """What a process prints, cut at line ends and at the carriage returns of progress bars."""
+    assert process.stdout is not None
+    pending = b""
+    while chunk := os.read(process.stdout.fileno(), 65536):
+        *complete, pending = re.split(rb"[\r\n]+", pending + chunk)
+        yield from (piece.decode("utf-8", "replace") for piece in complete if piece.strip())
+    if pending.strip():
+        yield pending.decode("utf-8", "replace")
+
+
+def _line(text: str) -> None:
+    """Rewrites the progress line; where output is not a terminal, only whole steps are written."""
+    if sys.stderr.isatty():
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+        sys.stderr.write(f"\r\x1b[2K{text[: width - 1]}")
+        sys.stderr.flush()
+    elif text.endswith(("...", "done")):
+        sys.stderr.write(text + ("\n" if text.endswith("...") else ""))
+
+
+def _show(out: Path, seconds: dict[str, float]) -> None:
+    total = sum(seconds.values())
+    logger.info("stages: %s", ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()))
+    logger.info("total %.1f min; the page is %s", total / 60, out / "report.html")
