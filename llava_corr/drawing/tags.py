@@ -51,7 +51,8 @@ def place_tags(
 
     The cheapest position on a grid is taken, small regions first, weighing overlap with other tags, the share of each
     region that would be hidden, and the distance to the named region. Names too long for the image end in an ellipsis;
-    an image with no room for a single letter gets no tags. The name of an empty mask says so and points nowhere.
+    an image with no room for a single letter gets no tags. The name of an empty mask says so and points nowhere; an empty
+    name gets no tag.
 
     Args:
         names: texts; one per mask, in the order of the returned tags.
@@ -82,10 +83,10 @@ def draw_tags(image: RGBArray, tags: Sequence[Tag], font_size: int) -> RGBArray:
         _draw_leader(draw, tag)
     for tag in tags:
         x0, y0, x1, y1 = tag.box
-        draw.rectangle((x0, y0, x1 - 1, y1 - 1), fill=tag.colour)
-        draw.text(
-            ((x0 + x1) / 2, (y0 + y1) / 2), tag.text, fill=ink_on(tag.colour), font=tag_font(font_size), anchor="mm"
-        )
+        label = Image.new("RGB", (x1 - x0, y1 - y0), tag.colour)  # of its own: tall letters must not spill over
+        middle = ((x1 - x0) / 2, (y1 - y0) / 2)
+        ImageDraw.Draw(label).text(middle, tag.text, fill=ink_on(tag.colour), font=tag_font(font_size), anchor="mm")
+        canvas.paste(label, (x0, y0))
     return np.asarray(canvas)
 
 
@@ -113,6 +114,7 @@ def _draw_leader(draw: ImageDraw.ImageDraw, tag: Tag, ink: int | None = None) ->
 
 def _fit(text: str, size: tuple[int, int], font_size: int) -> tuple[str, int, int] | None:
     """The text, cut if it must be, with its tag's width and height; None where not even one letter fits."""
+    text = " ".join(text.split())  # a line break would make the tag two lines high
     font, pad = tag_font(font_size), max(2, font_size // 4)
     height = round(font_size * 1.2) + 2
     if height > size[0]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
@@ -35,6 +35,7 @@ names = st.text(max_size=12)
 
 
 @settings(max_examples=60, deadline=None)
+@example([("two\nlines", disc(0, 0, 0), False), ("Z\u0351\u0352\u0353\u0354", disc(60, 45, 9), True)])
 @given(st.lists(st.tuples(names, masks, st.booleans()), max_size=6))
 def test_only_masks_tags_and_leaders_change(rows):
     regions = [Region(*row) for row in rows]
