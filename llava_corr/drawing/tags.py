@@ -51,8 +51,8 @@ def place_tags(
 
     The cheapest position on a grid is taken, small regions first, weighing overlap with other tags, the share of each
     region that would be hidden, and the distance to the named region. Names too long for the image end in an ellipsis;
-    an image with no room for a single letter gets no tags. The name of an empty mask says so and points nowhere; an empty
-    name gets no tag.
+    an image with no room for a single letter gets no tags. The name of an empty mask says so and points nowhere; an
+    empty name gets no tag.
 
     Args:
         names: texts; one per mask, in the order of the returned tags.
