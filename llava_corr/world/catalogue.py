@@ -18,7 +18,7 @@ _SHAPE, _LOOK = 1, 2
 
 @cache
 def all_categories() -> dict[str, Category]:
-    """Category name -> category, in order of name; the first call imports ``world/categories``, which registers them."""
+    """Category name -> category, in order of name; the first call imports ``world/categories``, where all register."""
     importlib.import_module(f"{__package__}.categories")
     return dict(sorted(CATEGORIES.items()))
 

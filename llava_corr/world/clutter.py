@@ -1,4 +1,4 @@
-"""Everyday objects in clutter: three to eight of them on a table, a floor or outdoors, between shapes without labels."""
+"""Everyday objects in clutter: three to eight on a table, a floor or outdoors, between shapes without labels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from .casting import Actor, Stage, comparable
 from .placement import Footprint, all_corners, footprint, frame, pack
-from .props import backdrop, distractor, draw_family, ground, hills, tree, tufts, wall
+from .props import backdrop, distractor, ground, hills, tree, tufts, wall
 from .scene import Placed, Scene, pose
 from .shapes import box
+from .surfaces import draw_family
 from .weather import daylight, studio_light
 
 Floats = NDArray[np.float64]
@@ -25,7 +26,8 @@ def compose(stage: Stage) -> Scene:
     rng = stage.rng
     count = int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.2, 0.25, 0.2, 0.15, 0.1, 0.1]))
     place = str(rng.choice(["table", "floor", "outdoors"], p=[0.45, 0.25, 0.3]))
-    actors = [stage.actor(c) for c in stage.troupe(stage.categories, count, pair=0.4)]
+    able = [c for c in stage.categories if c.support != "ceiling"]  # a ceiling fan cannot stand
+    actors = [stage.actor(c) for c in stage.troupe(able or stage.categories, count, pair=0.4)]
     taken: list[Footprint] = []
     gap = float(rng.choice([0.004, 0.012, 0.03]))
     things = [_stand(actor, taken, rng, gap) for actor in actors]
@@ -38,7 +40,7 @@ def compose(stage: Stage) -> Scene:
         azimuth=azimuth,
         elevation=elevation,
         field_of_view=float(rng.uniform(28, 58)),
-        fill=float(rng.uniform(1.0, 1.4)),
+        fill=float(rng.uniform(0.95, 1.18)),
         size=stage.size,
         shift=rng.normal(0, 0.04, 3) * np.ptp(corners, axis=0),
     )
@@ -54,7 +56,7 @@ def compose(stage: Stage) -> Scene:
 
 def _stand(actor: Actor, taken: list[Footprint], rng: np.random.Generator, gap: float) -> Placed:
     """Puts an object on the ground, next to those that stand already."""
-    extent = comparable(actor.category.size, rng, middle=MIDDLE, power=0.22, spread=0.16)
+    extent = comparable(actor.category.size, rng, middle=MIDDLE, power=0.16, spread=0.15)
     scale = extent / actor.extent
     yaw = float(rng.uniform(-np.pi, np.pi))
     bounds = actor.bounds()

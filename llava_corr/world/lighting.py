@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .materials import KINDS
-from .noise import noise_2d
+from .noise import noise
 from .render import Geometry, Surface
 from .scene import Lighting
+from .vectors import add_scaled, dot, normalise, scaled
 
 Float32s = NDArray[np.float32]
 TILE = 4
@@ -41,10 +42,6 @@ _DOME = np.column_stack([_DISC, np.sqrt(np.maximum(1 - (_DISC**2).sum(1), 0))]).
 
 def _tile_index(x: NDArray[np.intp], y: NDArray[np.intp]) -> NDArray[np.intp]:
     return (y % TILE) * TILE + x % TILE
-
-
-def _dot(a: Float32s, b: Float32s) -> Float32s:
-    return np.einsum("nk,nk->n", a, b)
 
 
 def _frames(normal: Float32s) -> tuple[Float32s, Float32s]:
@@ -93,72 +90,85 @@ class Illumination:
 
     def around(self, direction: Float32s) -> Float32s:
         """Light that comes from unit directions N x 3, as N x 3: sky above, far ground below."""
-        up = direction[:, 2:3]
+        up = direction[:, 2]
         rise = np.sqrt(np.clip(up, 0, 1))
-        colour = self.horizon + rise * (self.zenith - self.horizon)
-        fall = np.clip(-up * 4, 0, 1)
-        return colour + fall * (self.below - colour)
+        fall = np.clip(up * np.float32(-4), 0, 1)
+        colour = np.empty(direction.shape, np.float32)
+        for k in range(3):
+            horizon = self.horizon[k]
+            colour[:, k] = horizon + rise * (self.zenith[k] - horizon) + fall * (self.below[k] - horizon)
+        return colour
 
     def sky(self, direction: Float32s) -> Float32s:
         """The sky itself, with clouds and the glow around the sun, for unit directions N x 3."""
         light = self.lighting
         colour = self.around(direction)
-        up = np.maximum(direction[:, 2:3], np.float32(0.03))
-        where = direction[:, :2] / (up + np.float32(0.12)) * np.float32(0.55) + light.sky_offset.astype(np.float32)
-        cloud = noise_2d(where, octaves=4)[:, :1]
-        cover = np.clip((cloud + np.float32(3 * light.clouds - 1.6)) * np.float32(0.9), 0, 1)
-        cover *= np.clip(direction[:, 2:3] * 6, 0, 1)
-        bright = self.zenith.mean() * np.float32(0.5) + self.key * np.float32(0.22)
-        colour = colour + cover * (bright - colour) * np.float32(0.85)
-        sun = np.clip(direction @ light.towards.astype(np.float32), 0, 1)
-        return colour + (sun[:, None] ** 200) * self.key * np.float32(0.4)
+        if light.clouds:
+            up = np.maximum(direction[:, 2:3], np.float32(0.03))
+            where = direction[:, :2] / (up + np.float32(0.12)) * np.float32(0.4) + light.sky_offset.astype(np.float32)
+            cover = np.clip((noise(where, octaves=4) + np.float32(3 * light.clouds - 1.6)) * np.float32(0.9), 0, 1)
+            cover *= np.clip(direction[:, 2] * 6, 0, 1) * np.float32(0.85)
+            bright = self.zenith.mean() * np.float32(0.5) + self.key * np.float32(0.22)
+            for k in range(3):
+                colour[:, k] += cover * (bright[k] - colour[:, k])
+        sun = np.clip(direction @ light.towards.astype(np.float32), 0, 1) ** 200
+        add_scaled(colour, self.key * np.float32(0.4), sun)
+        return colour
 
-    def _towards_key(self, point: Float32s, strata: NDArray[np.intp] | None) -> tuple[Float32s, Float32s]:
-        """Unit directions to (a point of) the key light, and how strong it is there: M x 3 and M."""
+    def _towards_key(self, point: Float32s) -> tuple[Float32s, Float32s]:
+        """Unit directions to the middle of the key light, and how strong it is there: N x 3 and N."""
         light = self.lighting
         if light.position is None:
-            centre = light.towards.astype(np.float32)
-            direction = np.broadcast_to(centre, point.shape)
-            strength = np.ones(len(point), np.float32)
-            radius = np.float32(light.softness)
-        else:
-            direction = light.position.astype(np.float32) - point
-            length = np.sqrt(_dot(direction, direction)) + np.float32(1e-6)
-            direction = direction / length[:, None]
-            reach = np.float32(np.linalg.norm(light.position) * 0.5 + 1.0)
-            strength = np.minimum((reach / length) ** 2, 4)
-            radius = np.float32(light.softness) / length[:, None]
-        if strata is None:
-            return direction, strength
-        one, two = _frames(direction)
-        disc = _DISC.take(strata, axis=0) * radius
-        direction = direction + one * disc[:, 0:1] + two * disc[:, 1:2]
-        return direction / np.sqrt(_dot(direction, direction))[:, None], strength
+            direction = np.empty(point.shape, np.float32)
+            direction[:] = light.towards
+            return direction, np.ones(len(point), np.float32)
+        direction = light.position.astype(np.float32) - point
+        squared = dot(direction, direction) + np.float32(1e-9)
+        normalise(direction)
+        reach = np.float32(np.linalg.norm(light.position) * 0.5 + 1.0)
+        return direction, np.minimum(reach * reach / squared, 4)
+
+    def _towards_point_of_key(self, point: Float32s, strata: NDArray[np.intp]) -> tuple[Float32s, Float32s]:
+        """Unit directions to one of sixteen places on the key light, and how far away that is: N x 3 and N."""
+        light = self.lighting
+        if light.position is None:
+            centre = np.broadcast_to(light.towards.astype(np.float32), (TILE * TILE, 3))
+            one, two = _frames(centre)
+            table = centre + light.softness * (one * _DISC[:, 0:1] + two * _DISC[:, 1:2])
+            table = table.astype(np.float32)
+            normalise(table)
+            return table.take(strata, axis=0), np.full(len(point), 1e4, np.float32)
+        direction = light.position.astype(np.float32) - point
+        distance = np.sqrt(dot(direction, direction))
+        one, two = _frames(scaled(direction, 1 / distance))
+        disc = _DISC.take(strata, axis=0) * np.float32(light.softness)
+        add_scaled(direction, one, disc[:, 0])
+        add_scaled(direction, two, disc[:, 1])
+        normalise(direction)
+        return direction, np.maximum(distance - np.float32(light.softness * 1.5), np.float32(0.01))
 
     def key_light(self, surface: Surface, normal: Float32s, label: NDArray[np.int32]) -> tuple[Float32s, Float32s]:
         """Share of the key light that arrives (M, soft shadow included) and unit directions to its centre (M x 3)."""
         y, x = np.divmod(surface.pixel, self.width)
-        centre, strength = self._towards_key(surface.point, None)
-        lambert = np.maximum(_dot(normal, centre), 0)
-        lit = np.flatnonzero((lambert > 0) & (_dot(surface.facing, centre) > 0))
-        jittered, _ = self._towards_key(surface.point.take(lit, axis=0), _tile_index(x, y).take(lit))
-        facing = surface.facing.take(lit, axis=0)
-        origin = surface.point.take(lit, axis=0) + facing * self._offset(surface.distance.take(lit))
-        blocked = self.geometry.blocked(origin, jittered, self._reach_of_key(origin))
+        centre, strength = self._towards_key(surface.point)
+        lambert = np.maximum(dot(normal, centre), 0)
+        lit = np.flatnonzero((lambert > 0) & (dot(surface.facing, centre) > 0))
+        origin = self._lifted(surface, lit)
+        direction, reach = self._towards_point_of_key(origin, _tile_index(x, y).take(lit))
         visible = np.zeros((self.height * self.width, 1), np.float32)
-        visible[surface.pixel.take(lit), 0] = ~blocked
+        visible[surface.pixel.take(lit), 0] = ~self.geometry.blocked(origin, direction, reach)
         visible = smooth_within(visible.reshape(self.height, self.width, 1), label).reshape(-1)
         return visible.take(surface.pixel) * lambert * strength, centre
 
-    def _reach_of_key(self, origin: Float32s) -> Float32s:
-        if self.lighting.position is None:
-            return np.full(len(origin), 1e4, np.float32)
-        gap = self.lighting.position.astype(np.float32) - origin
-        return np.sqrt(_dot(gap, gap)) - np.float32(self.lighting.softness * 1.5)
-
     @staticmethod
     def _offset(distance: Float32s) -> Float32s:
-        return (np.float32(2e-4) + np.float32(4e-4) * distance)[:, None]
+        return np.float32(2e-4) + np.float32(4e-4) * distance
+
+    def _lifted(self, surface: Surface, chosen: NDArray[np.intp]) -> Float32s:
+        """Visible points moved off their surface far enough not to be hit by their own rays."""
+        origin = surface.point.take(chosen, axis=0)
+        add_scaled(origin, surface.facing.take(chosen, axis=0), self._offset(surface.distance.take(chosen)))
+        return origin
 
     def ambient(self, surface: Surface, normal: Float32s, label: NDArray[np.int32]) -> Float32s:
         """Light from all around with one bounce, M x 3, on every second pixel of every second row, then spread."""
@@ -166,12 +176,14 @@ class Illumination:
         coarse = np.flatnonzero((y % 2 == 0) & (x % 2 == 0))
         cy, cx = y.take(coarse) // 2, x.take(coarse) // 2
         found = self._gather(surface, normal, coarse, _tile_index(cx, cy))
-        height, width = (self.height + 1) // 2, (self.width + 1) // 2
-        image = np.zeros((height, width, 3), np.float32)
+        image = np.zeros(((self.height + 1) // 2, (self.width + 1) // 2, 3), np.float32)
         image[cy, cx] = found
-        small = label[::2, ::2]
-        image = smooth_within(image, small)
-        return self._spread(image, small, label, surface)
+        image = smooth_within(image, label[::2, ::2])
+        full, alone = _spread(image, label)
+        light = full.reshape(-1, 3).take(surface.pixel, axis=0)
+        lost = np.flatnonzero(alone.ravel().take(surface.pixel))
+        light[lost] = self.around(surface.normal.take(lost, axis=0)) * np.float32(0.6)
+        return light
 
     def _gather(
         self, surface: Surface, normal: Float32s, chosen: NDArray[np.intp], strata: NDArray[np.intp]
@@ -179,40 +191,18 @@ class Illumination:
         up = normal.take(chosen, axis=0)
         one, two = _frames(up)
         dome = _DOME.take(strata, axis=0)
-        direction = one * dome[:, 0:1] + two * dome[:, 1:2] + up * dome[:, 2:3]
-        offset = self._offset(surface.distance.take(chosen))
-        origin = surface.point.take(chosen, axis=0) + surface.facing.take(chosen, axis=0) * offset
+        direction = scaled(up, dome[:, 2])
+        add_scaled(direction, one, dome[:, 0])
+        add_scaled(direction, two, dome[:, 1])
+        origin = self._lifted(surface, chosen)
         reach = np.full(len(chosen), self.lighting.reach, np.float32)
         triangle = self.geometry.first_triangle(origin, direction, reach)
         light = self.around(direction)
         hit = np.flatnonzero(triangle >= 0)
         look = self.geometry.piece_look.take(self.geometry.triangle_piece.take(triangle.take(hit)))
-        bounce = self.horizon * np.float32(0.35) + self.key * np.float32(0.12)
-        light[hit] = self.geometry.look_colours.take(look, axis=0) * bounce
+        bounce = self.horizon * np.float32(0.2) + self.key * np.float32(0.12)
+        light[hit] = (self.geometry.look_colours * bounce).take(look, axis=0)
         return light
-
-    def _spread(
-        self, image: Float32s, small: NDArray[np.int32], label: NDArray[np.int32], surface: Surface
-    ) -> Float32s:
-        """Each pixel takes the mean of the up to four coarse neighbours that show its own piece."""
-        height, width = small.shape
-        y, x = np.divmod(surface.pixel, self.width)
-        own = label.ravel().take(surface.pixel)
-        total = np.zeros((len(own), 3), np.float32)
-        weight = np.full(len(own), 1e-6, np.float32)
-        flat, flat_label = image.reshape(-1, 3), small.ravel()
-        for dy in (0, 1):
-            row = np.minimum(y // 2 + dy * (y % 2), height - 1) * width
-            for dx in (0, 1):
-                at = row + np.minimum(x // 2 + dx * (x % 2), width - 1)
-                same = (flat_label.take(at) == own).astype(np.float32)
-                total += flat.take(at, axis=0) * same[:, None]
-                weight += same
-        alone = weight < 0.5
-        total /= weight[:, None]
-        if alone.any():
-            total[alone] = self.around(surface.normal[alone]) * np.float32(0.6)
-        return total
 
     def far_colour(self, origin: Float32s, direction: Float32s) -> Float32s:
         """What secondary rays see, N x 3: flat-coloured surfaces under simple light, or the sky."""
@@ -221,12 +211,45 @@ class Illumination:
         if not len(hits.rays):
             return colour
         look = self.geometry.piece_look.take(hits.piece)
-        point = origin.take(hits.rays, axis=0) + hits.direction * hits.distance[:, None]
-        centre, strength = self._towards_key(point, None)
-        lambert = np.maximum(_dot(hits.facing, centre), 0) * strength
-        light = self.around(hits.facing) * np.float32(0.6) + self.key * (lambert * np.float32(0.7))[:, None]
+        point = origin.take(hits.rays, axis=0)
+        add_scaled(point, hits.direction, hits.distance)
+        centre, strength = self._towards_key(point)
+        lambert = np.maximum(dot(hits.facing, centre), 0) * strength
+        light = self.around(hits.facing) * np.float32(0.6)
+        add_scaled(light, self.key * np.float32(0.7), lambert)
         colour[hits.rays] = self.geometry.look_colours.take(look, axis=0) * light
         return colour
+
+
+def _spread(image: Float32s, label: NDArray[np.int32]) -> tuple[Float32s, NDArray[np.bool_]]:
+    """Doubles an image: each pixel takes the mean of the up to four coarse neighbours that show its own piece.
+
+    Returns:
+        H x W x 3, and H x W: where no neighbour shows the same piece.
+    """
+    height, width = label.shape
+    small = np.pad(label[::2, ::2], ((0, 1), (0, 1)), constant_values=-2)
+    coarse = np.pad(image, ((0, 1), (0, 1), (0, 0)))
+    out = np.empty((height, width, 3), np.float32)
+    alone = np.empty((height, width), bool)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            own = label[dy::2, dx::2]
+            rows, columns = own.shape
+            total = np.zeros((rows, columns, 3), np.float32)
+            weight = np.zeros((rows, columns), np.float32)
+            for sy in range(dy + 1):
+                for sx in range(dx + 1):
+                    near = np.s_[sy : sy + rows, sx : sx + columns]
+                    same = (small[near] == own).astype(np.float32)
+                    weight += same
+                    for k in range(3):
+                        total[..., k] += coarse[near][..., k] * same
+            alone[dy::2, dx::2] = weight == 0
+            inverse = 1 / np.maximum(weight, 1)
+            for k in range(3):
+                out[dy::2, dx::2, k] = total[..., k] * inverse
+    return out, alone
 
 
 def shade(geometry: Geometry, surface: Surface, albedo: Float32s, normal: Float32s, light: Illumination) -> Float32s:
@@ -235,13 +258,17 @@ def shade(geometry: Geometry, surface: Surface, albedo: Float32s, normal: Float3
     label[surface.pixel] = surface.piece
     label = label.reshape(light.height, light.width)
     arriving, centre = light.key_light(surface, normal, label)
-    ambient = light.ambient(surface, normal, label)
-    colour = albedo * (light.key * arriving[:, None] + ambient)
+    colour = light.ambient(surface, normal, label)
+    add_scaled(colour, light.key, arriving)
+    colour *= albedo
     _add_highlights(geometry, surface, albedo, normal, light, colour, arriving, centre)
     _add_mirrors(geometry, surface, albedo, normal, light, colour)
     if light.lighting.haze:
-        lost = 1 - np.exp(surface.distance * np.float32(-1 / light.lighting.haze))
-        colour += lost[:, None] * (light.around(surface.view * np.float32([1, 1, 0.3])) - colour)
+        clear = np.exp(surface.distance * np.float32(-1 / light.lighting.haze))
+        far = light.around(surface.view * np.float32([1, 1, 0.3]))
+        colour -= far
+        colour = scaled(colour, clear)
+        colour += far
     return colour
 
 
@@ -253,15 +280,15 @@ def _add_highlights(
     chosen = np.flatnonzero((strength > 0) & (arriving > 0))
     if len(chosen):
         half = centre.take(chosen, axis=0) - surface.view.take(chosen, axis=0)
-        half /= np.sqrt(_dot(half, half))[:, None]
+        normalise(half)
         shine = geometry.look_table(lambda look: KINDS[look.kind].shine).take(surface.look.take(chosen))
-        glint = np.maximum(_dot(half, normal.take(chosen, axis=0)), 0) ** shine
+        glint = np.maximum(dot(half, normal.take(chosen, axis=0)), 0) ** shine
         glint *= strength.take(chosen) * np.minimum(arriving.take(chosen) * 3, 1)
-        colour[chosen] += glint[:, None] * light.key
+        colour[chosen] += np.outer(glint, light.key)
     glow = geometry.look_table(lambda look: KINDS[look.kind].glow).take(surface.look)
     chosen = np.flatnonzero(glow)
     if len(chosen):
-        colour[chosen] += albedo.take(chosen, axis=0) * glow.take(chosen)[:, None] * np.float32(0.9)
+        colour[chosen] += scaled(albedo.take(chosen, axis=0), glow.take(chosen) * np.float32(0.9))
 
 
 def _add_mirrors(
@@ -269,31 +296,34 @@ def _add_mirrors(
 ) -> None:
     """Reflections with Fresnel's gain at grazing angles, and what glass lets through; only where they matter."""
     base = geometry.look_table(lambda look: KINDS[look.kind].mirror).take(surface.look)
-    facing = np.clip(-_dot(normal, surface.view), 0, 1)
-    share = np.where(base > 0.03, base + (1 - base) * (1 - facing) ** 5 * np.float32(0.8), 0)
-    chosen = np.flatnonzero(share > 0.05)
+    glossy = np.flatnonzero(base > 0.03)
+    facing = np.clip(-dot(normal.take(glossy, axis=0), surface.view.take(glossy, axis=0)), 0, 1)
+    share = base.take(glossy)
+    share = share + (1 - share) * (1 - facing) ** 5 * np.float32(0.8)
+    visible = share > 0.075
+    chosen, share = glossy[visible], share[visible]
     if len(chosen):
         view, up = surface.view.take(chosen, axis=0), normal.take(chosen, axis=0)
-        mirrored = view - 2 * _dot(view, up)[:, None] * up
-        step = surface.facing.take(chosen, axis=0) * light._offset(surface.distance.take(chosen))
-        seen = light.far_colour(surface.point.take(chosen, axis=0) + step, mirrored)
+        add_scaled(view, up, -2 * dot(view, up))
+        seen = light.far_colour(light._lifted(surface, chosen), view)
         tinted = geometry.look_table(lambda look: float(KINDS[look.kind].tinted)).take(surface.look.take(chosen))
-        tint = 1 + tinted[:, None] * (albedo.take(chosen, axis=0) - 1)
-        weight = share.take(chosen)[:, None]
-        colour[chosen] += weight * (seen * tint - colour[chosen])
+        tint = 1 + scaled(albedo.take(chosen, axis=0) - 1, tinted)
+        own = colour.take(chosen, axis=0)
+        colour[chosen] = own + scaled(seen * tint - own, share)
     clear = geometry.look_table(lambda look: KINDS[look.kind].clear).take(surface.look)
     chosen = np.flatnonzero(clear)
     if len(chosen):
-        behind = _behind(geometry, surface, chosen, light)
-        weight = clear.take(chosen)[:, None]
-        colour[chosen] += weight * (behind * (0.25 + 0.75 * albedo.take(chosen, axis=0)) - colour[chosen])
+        own = colour.take(chosen, axis=0)
+        through = _behind(geometry, surface, chosen, light) * (0.25 + 0.75 * albedo.take(chosen, axis=0))
+        colour[chosen] = own + scaled(through - own, clear.take(chosen))
 
 
 def _behind(geometry: Geometry, surface: Surface, chosen: NDArray[np.intp], light: Illumination) -> Float32s:
     """What lies behind clear surfaces, straight on, N x 3; a second clear layer is passed too."""
     view = surface.view.take(chosen, axis=0)
     step = light._offset(surface.distance.take(chosen)) * 3
-    origin = surface.point.take(chosen, axis=0) + view * step
+    origin = surface.point.take(chosen, axis=0)
+    add_scaled(origin, view, step)
     clear = geometry.look_table(lambda look: KINDS[look.kind].clear)
     for _ in range(2):
         hits = geometry.cast(origin, view)
@@ -301,5 +331,5 @@ def _behind(geometry: Geometry, surface: Surface, chosen: NDArray[np.intp], ligh
         rays = hits.rays[through]
         if not len(rays):
             break
-        origin[rays] += view[rays] * (hits.distance[through][:, None] + step[rays])
+        origin[rays] += scaled(view[rays], hits.distance[through] + step[rays])
     return light.far_colour(origin, view)

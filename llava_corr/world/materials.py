@@ -57,7 +57,7 @@ KINDS: dict[str, Kind] = {
     "plastic": Kind(0.04, highlight=0.35, shine=50),
     "ceramic": Kind(0.05, highlight=0.6, shine=140),
     "glass": Kind(0.08, highlight=0.9, shine=200, clear=0.62),
-    "fabric": Kind(grit=0.09, bump=0.22, fine=34),
+    "fabric": Kind(grit=0.07, bump=0.16, fine=34),
     "leather": Kind(0.01, highlight=0.16, shine=18, grit=0.05, bump=0.12, fine=26),
     "paper": Kind(grit=0.02, fine=12),
     "rubber": Kind(0.005, highlight=0.07, shine=9),
@@ -70,6 +70,8 @@ KINDS: dict[str, Kind] = {
     "emissive": Kind(glow=1.0),
     # kinds of the backdrop; their fine noise is counted per texture unit too
     "earth": Kind(grit=0.08, bump=0.10, fine=18),
+    "stone": Kind(grit=0.05, bump=0.05, fine=14),
+    "plaster": Kind(grit=0.018, bump=0.03, fine=7),
     "grass": Kind(grit=0.22, bump=0.30, fine=40),
     "leaves": Kind(grit=0.25, bump=0.45, fine=9),
     "water": Kind(0.06, highlight=0.9, shine=220, grit=0.02, bump=0.05, fine=6),
@@ -122,7 +124,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Look:
-    """How one slot of one object looks. ``colour`` and ``second`` are linear RGB; patterns blend between them."""
+    """How one slot of one object looks.
+
+    Attributes:
+        kind: material kind, key of ``KINDS``.
+        pattern: blends between ``colour`` and ``second``.
+        colour: linear RGB.
+        second: linear RGB.
+        recipe: geometry of the pattern.
+        fixed: keeps its look on one-coloured objects.
+        flat: the surface is the plane z = 0 of its own coordinates, where noise costs half.
+    """
 
     kind: str
     pattern: str
@@ -130,6 +142,7 @@ class Look:
     second: Float32s
     recipe: Recipe
     fixed: bool = False
+    flat: bool = False
 
 
 def linear(colour: ArrayLike) -> Float32s:

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from .casting import Actor, Stage
 from .placement import Footprint, footprint, frame, overlap
-from .props import bush, draw_family, ground, hills, rock, tree, tufts
+from .props import bush, ground, hills, rock, tree, tufts
 from .scene import Placed, Scene
+from .surfaces import draw_family
 from .weather import daylight, underwater
 
 Floats = NDArray[np.float64]

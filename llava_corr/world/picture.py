@@ -6,6 +6,7 @@ Labels are those of the ray through the pixel centre; only the picture is anti-a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class Rendered:
     normals: Float32s
     points: Float32s
 
-    @property
+    @cached_property
     def item(self) -> NDArray[np.int32]:
         """H x W, index into ``scene.items``, -1 for the sky."""
         return np.append(self.geometry.piece_item, -1)[self.piece]
@@ -108,21 +109,24 @@ class Rendered:
         world = np.stack([k.at for k in found]) @ placed.pose[:3, :3].T + placed.pose[:3, 3]
         xy, depth = self.scene.camera.project(world)
         tolerance = 0.02 * float(np.linalg.norm(np.ptp(placed.corners(), axis=0)))
-        owner = self.item
+        seen = self._sees(item, xy, depth, tolerance)
         return [
-            ProjectedKeypoint(k, (float(p[0]), float(p[1])), float(d), self._sees(owner, item, p, d, tolerance))
-            for k, p, d in zip(found, xy, depth, strict=True)
+            ProjectedKeypoint(k, (float(p[0]), float(p[1])), float(d), bool(s))
+            for k, p, d, s in zip(found, xy, depth, seen, strict=True)
         ]
 
     def _sees(
-        self, owner: NDArray[np.int32], item: int, xy: NDArray[np.float64], depth: float, tolerance: float
-    ) -> bool:
-        height, width = owner.shape
-        x, y = int(np.floor(xy[0])), int(np.floor(xy[1]))
-        if depth <= 0 or not (0 <= x < width and 0 <= y < height):
-            return False
-        near = np.s_[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
-        return bool(np.any((owner[near] == item) & (np.abs(self.depth[near] - depth) <= tolerance)))
+        self, item: int, xy: NDArray[np.float64], depth: NDArray[np.float64], tolerance: float
+    ) -> NDArray[np.bool_]:
+        height, width = self.item.shape
+        inside = (depth > 0) & (xy >= 0).all(1) & (xy < [width, height]).all(1)
+        x, y = np.floor(np.where(inside[:, None], xy, 0)).astype(int).T
+        seen = np.zeros(len(xy), bool)
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
+                at = np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)
+                seen |= (self.item[at] == item) & (np.abs(self.depth[at] - depth) <= tolerance)
+        return seen & inside
 
 
 def render(scene: Scene) -> Rendered:
@@ -135,7 +139,8 @@ def render(scene: Scene) -> Rendered:
     rendered = _buffers(scene, geometry, surface)
     linear = _with_sky(scene, surface, colours, light)
     _smooth_edges(rendered, linear)
-    rendered.image = develop(linear, scene.lighting.exposure).reshape(camera.height, camera.width, 3)
+    developed = develop(linear, scene.lighting.exposure * _adaptation(linear))
+    rendered.image = developed.reshape(camera.height, camera.width, 3)
     return rendered
 
 
@@ -178,15 +183,22 @@ def _with_sky(scene: Scene, surface: Surface, colours: Float32s, light: Illumina
 
 
 def _edges(rendered: Rendered) -> NDArray[np.intp]:
-    """Flat indices of the pixels where piece, depth or direction of the surface jumps."""
-    piece, depth, normals = rendered.piece, np.minimum(rendered.depth, np.float32(1e6)), rendered.normals
+    """Flat indices of the pixels where the surface's piece or direction changes, or where it jumps out of its plane."""
+    piece, normals, points = rendered.piece, rendered.normals, rendered.points
     edge = np.zeros(piece.shape, bool)
     for axis in (0, 1):
         near = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
         far = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
+        bend = np.zeros(piece[near].shape, np.float32)
+        rise = np.zeros(piece[near].shape, np.float32)
+        for k in range(3):
+            direction = normals[..., k]
+            bend += direction[near] * direction[far]
+            rise += direction[near] * (points[..., k][far] - points[..., k][near])
         jump = piece[near] != piece[far]
-        jump |= np.abs(depth[near] - depth[far]) > np.float32(0.06) * depth[near]
-        jump |= np.einsum("hwk,hwk->hw", normals[near], normals[far]) < np.float32(0.9)
+        jump |= bend < np.float32(0.85)
+        jump |= np.abs(rise) > np.float32(0.03) * rendered.depth[near]
+        jump &= (piece[near] >= 0) | (piece[far] >= 0)
         edge[near] |= jump
         edge[far] |= jump
     return np.flatnonzero(edge)
@@ -229,7 +241,13 @@ def _smooth_edges(rendered: Rendered, linear: Float32s) -> None:
     linear[pixel] = bounded.take(best, axis=0).reshape(-1, 4, 3).mean(1)
 
 
+def _adaptation(linear: Float32s) -> float:
+    """How much a camera would open up for a dark picture or close for a bright one: half of what evens them out."""
+    brightness = float(np.minimum(linear, np.float32(2)).mean())
+    return float(np.sqrt(0.36 / max(brightness, 0.03)))
+
+
 def develop(linear: Float32s, exposure: float) -> NDArray[np.uint8]:
     """Linear light to 8-bit sRGB: exposure, a soft shoulder for bright light, gamma."""
-    mapped = 1 - np.exp(linear * np.float32(-1.35 * exposure))
+    mapped = 1 - np.exp(linear * np.float32(-1.6 * exposure))
     return _GAMMA[(np.clip(mapped * np.float32(1.04), 0, 1) * 4096).astype(np.int32)]

@@ -62,7 +62,7 @@ def overlap(first: Footprint, second: Footprint) -> bool:
 
 
 def footprint(bounds: Floats, scale: float, yaw: float) -> Footprint:
-    """The rectangle of an object with these bounds (2 x 3, object coordinates) that is turned and scaled at the origin."""
+    """The rectangle of an object with these bounds (2 x 3, object coordinates), turned and scaled at the origin."""
     middle = bounds.mean(0)[:2] * scale
     cosine, sine = np.cos(yaw), np.sin(yaw)
     centre = np.array([cosine * middle[0] - sine * middle[1], sine * middle[0] + cosine * middle[1]])

@@ -1,12 +1,12 @@
 """Unlabelled things: grounds, walls, windows, rugs, trees, rocks, hills, tufts of grass, shapes that distract.
 
-None of them is a class of any taxonomy of the world. Their shapes and looks come from numbered families, like the
-texture recipes of :mod:`.materials`: a split uses only its own numbers, so validation and test show backgrounds that
-training never saw.
+None of them is a class of any taxonomy of the world. Their shapes and looks come from the numbered families of
+:mod:`.surfaces`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache, lru_cache
 
 import numpy as np
@@ -18,67 +18,10 @@ from .noise import noise
 from .objects import ObjectBuilder, ObjectModel
 from .scene import Placed, pose
 from .shapes import Mesh, box, cylinder, ellipsoid, extrude, lathe, merge, torus, tube
+from .surfaces import FAMILY_SEED, surface_look
 
 Floats = NDArray[np.float64]
 Colour = tuple[float, float, float]
-_FAMILY_SEED = 9_113
-
-# surface -> (kind, pattern, colour pairs in sRGB, texture units per metre)
-SURFACES: dict[str, tuple[str, str, tuple[tuple[Colour, Colour], ...], float]] = {
-    "grass": ("grass", "noise", (((0.30, 0.44, 0.16), (0.42, 0.52, 0.22)), ((0.24, 0.38, 0.14), (0.50, 0.52, 0.26)),
-                                 ((0.36, 0.46, 0.24), (0.22, 0.34, 0.14))), 0.35),
-    "earth": ("earth", "noise", (((0.44, 0.33, 0.23), (0.56, 0.44, 0.32)), ((0.52, 0.36, 0.25), (0.38, 0.28, 0.2))), 0.5),
-    "sand": ("earth", "noise", (((0.80, 0.70, 0.52), (0.72, 0.61, 0.44)), ((0.86, 0.77, 0.62), (0.74, 0.66, 0.50))), 0.4),
-    "snow": ("earth", "noise", (((0.92, 0.94, 0.97), (0.84, 0.88, 0.94)),), 0.3),
-    "gravel": ("earth", "noise", (((0.50, 0.49, 0.47), (0.62, 0.60, 0.57)),), 4.0),
-    "asphalt": ("earth", "noise", (((0.27, 0.27, 0.28), (0.34, 0.34, 0.35)),), 0.8),
-    "concrete": ("earth", "noise", (((0.60, 0.59, 0.57), (0.52, 0.51, 0.50)), ((0.68, 0.66, 0.62), (0.60, 0.58, 0.54))), 0.6),
-    "pavement": ("earth", "tiles", (((0.62, 0.58, 0.54), (0.38, 0.35, 0.33)), ((0.55, 0.40, 0.34), (0.35, 0.3, 0.28))), 0.35),
-    "planks": ("wood", "planks", (((0.66, 0.48, 0.31), (0.36, 0.23, 0.14)), ((0.78, 0.62, 0.43), (0.50, 0.35, 0.22)),
-                                  ((0.46, 0.31, 0.21), (0.24, 0.15, 0.10)), ((0.70, 0.66, 0.60), (0.46, 0.42, 0.38))), 1.0),
-    "tabletop": ("wood", "grain", (((0.62, 0.42, 0.25), (0.44, 0.28, 0.16)), ((0.80, 0.64, 0.44), (0.62, 0.46, 0.30)),
-                                   ((0.38, 0.24, 0.16), (0.26, 0.16, 0.10)), ((0.85, 0.76, 0.62), (0.72, 0.60, 0.46))), 1.3),
-    "marble": ("ceramic", "noise", (((0.90, 0.89, 0.87), (0.70, 0.70, 0.72)), ((0.22, 0.23, 0.25), (0.40, 0.40, 0.42))), 1.0),
-    "cloth": ("fabric", "checks", (((0.86, 0.84, 0.80), (0.62, 0.20, 0.18)), ((0.90, 0.89, 0.85), (0.30, 0.42, 0.60)),
-                                   ((0.78, 0.72, 0.58), (0.55, 0.50, 0.38)), ((0.32, 0.42, 0.38), (0.44, 0.54, 0.48))), 2.0),
-    "carpet": ("fabric", "noise", (((0.62, 0.58, 0.52), (0.52, 0.48, 0.43)), ((0.40, 0.44, 0.52), (0.32, 0.36, 0.44)),
-                                   ((0.50, 0.26, 0.24), (0.40, 0.20, 0.2))), 0.5),
-    "tiles": ("ceramic", "tiles", (((0.84, 0.82, 0.78), (0.55, 0.53, 0.50)), ((0.66, 0.42, 0.32), (0.42, 0.30, 0.26)),
-                                   ((0.46, 0.50, 0.54), (0.30, 0.32, 0.34))), 0.45),
-    "plaster": ("earth", "plain", (((0.88, 0.86, 0.82),) * 2, ((0.72, 0.78, 0.80),) * 2, ((0.82, 0.74, 0.64),) * 2,
-                                   ((0.62, 0.68, 0.60),) * 2, ((0.80, 0.68, 0.66),) * 2, ((0.50, 0.56, 0.64),) * 2,
-                                   ((0.88, 0.82, 0.62),) * 2), 0.5),
-    "wallpaper": ("paper", "stripes", (((0.84, 0.80, 0.72), (0.74, 0.68, 0.58)), ((0.70, 0.76, 0.78), (0.82, 0.86, 0.86)),
-                                       ((0.76, 0.66, 0.64), (0.86, 0.80, 0.78))), 0.8),
-    "brick": ("earth", "bricks", (((0.58, 0.30, 0.22), (0.74, 0.68, 0.62)), ((0.82, 0.80, 0.76), (0.62, 0.60, 0.57))), 1.2),
-    "panels": ("paint", "planks", (((0.86, 0.85, 0.82), (0.66, 0.65, 0.62)), ((0.55, 0.62, 0.62), (0.40, 0.46, 0.46))), 0.8),
-    "water": ("water", "noise", (((0.10, 0.26, 0.32), (0.14, 0.32, 0.38)), ((0.08, 0.20, 0.30), (0.10, 0.26, 0.36)),
-                                 ((0.16, 0.34, 0.32), (0.20, 0.40, 0.38))), 0.15),
-}  # fmt: skip
-FAMILIES = 60
-
-
-def family_numbers(split: str) -> tuple[int, ...]:
-    """The numbers of backdrop families that a split may use (the same rule as for texture recipes)."""
-    return recipe_numbers(split)
-
-
-def draw_family(split: str, rng: np.random.Generator) -> int:
-    return int(rng.choice(family_numbers(split)))
-
-
-@cache
-def surface_look(surface: str, family: int) -> tuple[Look, float]:
-    """The look of a ground or wall, and metres per texture unit; family ``family`` is the same in every run."""
-    kind, pattern, pairs, per_metre = SURFACES[surface]
-    rng = np.random.default_rng([_FAMILY_SEED, family, *surface.encode()])
-    if pattern == "checks" and rng.random() < 0.5:
-        pattern = str(rng.choice(["stripes", "plain", "dots", "weave"]))
-    first, second = pairs[int(rng.integers(len(pairs)))]
-    shift = rng.normal(0, 0.035, 3) + rng.normal(0, 0.03)
-    colours = [linear(np.clip(np.asarray(c) + shift, 0.03, 0.97)) for c in (first, second)]
-    made = recipe(pattern, family)
-    return Look(kind, pattern, colours[0], colours[1], made), float(rng.uniform(0.8, 1.25) / per_metre)
 
 
 def backdrop(mesh: Mesh, surface: str, family: int, *, at: Floats | None = None, yaw: float = 0.0) -> Placed:
@@ -100,23 +43,36 @@ def quad(corners: Floats) -> Mesh:
     return Mesh(corners, np.array([[0, 1, 2], [0, 2, 3]]), np.tile(normal, (4, 1)))
 
 
-def ground(surface: str, family: int, *, half: float = 120.0, z: float = 0.0) -> Placed:
+def plane(surface: str, family: int, frame: Floats, width: float, height: float) -> Placed:
+    """A rectangle from the origin of its frame (4 x 4: width along its x, height along its y, front towards its z)."""
+    look, unit = surface_look(surface, family)
+    mesh = quad(np.array([[0, 0, 0], [width, 0, 0], [width, height, 0], [0, height, 0.0]]))
+    builder = ObjectBuilder("plane")
+    builder.piece("", mesh, "main")
+    return Placed(builder.build(), frame, {"main": replace(look, flat=True)}, unit=unit)
+
+
+def ground(surface: str, family: int, *, half: float = 120.0) -> Placed:
     """A large horizontal square around the origin."""
-    corners = np.array([[-half, -half, 0], [half, -half, 0], [half, half, 0], [-half, half, 0]])
-    return backdrop(quad(corners), surface, family, at=np.array([0, 0, z]))
+    return plane(surface, family, pose(at=np.array([-half, -half, 0.0])), 2 * half, 2 * half)
 
 
 def wall(start: Floats, end: Floats, height: float, surface: str, family: int) -> Placed:
     """A vertical face from ``start`` to ``end`` (x, y); its front is on the left when walking that way."""
-    a, b = np.append(start, 0.0), np.append(end, 0.0)
-    up = np.array([0, 0, height])
-    return backdrop(quad(np.stack([b, a, a + up, b + up])), surface, family)
+    along = np.append(start - end, 0.0)
+    length = float(np.linalg.norm(along))
+    frame = np.eye(4)
+    frame[:3, 0] = along / length
+    frame[:3, 1] = [0, 0, 1]
+    frame[:3, 2] = np.cross(frame[:3, 0], frame[:3, 1])
+    frame[:2, 3] = end
+    return plane(surface, family, frame, length, height)
 
 
 def rough(mesh: trimesh.Trimesh, scale: float, strength: float, offset: Floats) -> Mesh:
     """Moves the vertices of a ball in and out by noise and renews its normals."""
     vertices = np.asarray(mesh.vertices)
-    shift = noise((vertices * scale + offset).astype(np.float32), octaves=3)[:, :1]
+    shift = noise((vertices * scale + offset).astype(np.float32), octaves=3)[:, None]
     vertices = vertices * (1 + strength * shift)
     faces = np.asarray(mesh.faces)
     corners = vertices[faces]
@@ -135,7 +91,7 @@ def _ball(subdivisions: int) -> trimesh.Trimesh:
 
 @cache
 def _rock(family: int) -> tuple[Mesh, Look]:
-    rng = np.random.default_rng([_FAMILY_SEED, family, 1])
+    rng = np.random.default_rng([FAMILY_SEED, family, 1])
     mesh = rough(_ball(2), rng.uniform(0.5, 1.0), rng.uniform(0.10, 0.18), rng.uniform(0, 8, 3))
     mesh = mesh.scale(1.0, rng.uniform(0.6, 1.0), rng.uniform(0.45, 0.8))
     tone = jitter(((0.50, 0.48, 0.45), (0.42, 0.40, 0.38), (0.60, 0.53, 0.44))[int(rng.integers(3))], rng)
@@ -145,12 +101,12 @@ def _rock(family: int) -> tuple[Mesh, Look]:
 def rock(family: int, *, at: Floats, size: float, yaw: float) -> Placed:
     """A boulder of about this diameter, a third of it below the ground."""
     mesh, look = _rock(family)
-    return _single(mesh, look, at=at + [0, 0, 0.12 * size], yaw=yaw, scale=size / 2, unit=2.0)
+    return _single(mesh, look, at=at + np.array([0, 0, 0.12 * size]), yaw=yaw, scale=size / 2, unit=2.0)
 
 
 @cache
 def _tree(family: int) -> tuple[ObjectModel, dict[str, Look]]:
-    rng = np.random.default_rng([_FAMILY_SEED, family, 2])
+    rng = np.random.default_rng([FAMILY_SEED, family, 2])
     builder = ObjectBuilder("tree")
     trunk = rng.uniform(0.25, 0.5)
     lean = rng.normal(0, 0.03, 2)
@@ -186,20 +142,20 @@ def tree(family: int, *, at: Floats, height: float, yaw: float) -> Placed:
 
 def bush(family: int, *, at: Floats, size: float, yaw: float) -> Placed:
     """A round shrub of about this diameter."""
-    model, looks = _tree(family)
+    _, looks = _tree(family)
     mesh = rough(_ball(2), 1.5, 0.14, np.full(3, family * 0.37)).scale(1, 1, 0.75)
-    return _single(mesh, looks["leaves"], at=at + [0, 0, 0.22 * size], yaw=yaw, scale=size / 2, unit=1.0)
+    return _single(mesh, looks["leaves"], at=at + np.array([0, 0, 0.22 * size]), yaw=yaw, scale=size / 2, unit=1.0)
 
 
 @cache
 def _hills(family: int) -> Mesh:
     """A ring of hills with radius 1; heights up to about 0.1."""
-    rng = np.random.default_rng([_FAMILY_SEED, family, 3])
+    rng = np.random.default_rng([FAMILY_SEED, family, 3])
     count = 96
     angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle)], 1)
     where = np.column_stack([ring * rng.uniform(1.0, 2.5), np.full(count, family * 0.61)]).astype(np.float32)
-    height = np.maximum(0.045 + 0.022 * noise(where, octaves=3)[:, 0], 0.008) * rng.uniform(0.4, 1.5)
+    height = np.maximum(0.045 + 0.022 * noise(where, octaves=3), 0.008) * rng.uniform(0.4, 1.5)
     rows = np.stack([np.column_stack([ring, np.full(count, -0.01)]), np.column_stack([ring * 1.25, height])])
     index = np.arange(count)
     nxt = np.roll(index, -1)
@@ -250,7 +206,7 @@ def window(family: int, rng: np.random.Generator, *, width: float, height: float
             folds = [(sign * (width / 2 + 0.02 + 0.03 * k), -0.07 - 0.03 * (k % 2)) for k in range(7)]
             rows = np.array([[[x, y, z] for x, y in folds] for z in (-height / 2 - 0.25, height / 2 + 0.1)])
             builder.piece("", _curtain(rows), "curtain")
-    draw = np.random.default_rng([_FAMILY_SEED, family, 4])
+    draw = np.random.default_rng([FAMILY_SEED, family, 4])
     cloth = jitter(choose_colour("fabric", draw), draw)
     looks = {
         "sky": _flat_look("emissive", (0.86, 0.93, 1.0), family, "gradient", (0.62, 0.80, 0.95)),
@@ -274,7 +230,7 @@ def picture_frame(
     builder = ObjectBuilder("picture")
     builder.piece("", box(width, 0.025, height).move(y=-0.013), "frame")
     builder.piece("", box(width * 0.88, 0.01, height * 0.88).move(y=-0.025), "canvas")
-    draw = np.random.default_rng([_FAMILY_SEED, family, 5])
+    draw = np.random.default_rng([FAMILY_SEED, family, 5])
     tones = [jitter(choose_colour("fabric", draw), draw) for _ in range(2)]
     pattern = str(draw.choice(["patches", "noise", "stripes", "dots", "checks"]))
     looks = {
@@ -292,8 +248,9 @@ def potted_plant(family: int, rng: np.random.Generator, *, at: Floats) -> Placed
     for k in range(int(rng.integers(9, 15))):
         turn = k * 2.4 + rng.normal(0, 0.2)
         lean = rng.uniform(0.15, 0.55)
-        points = [[lean * t * t * np.cos(turn) * 0.5, lean * t * t * np.sin(turn) * 0.5, 0.22 + height * t * (1 - 0.25 * lean * t)]
-                  for t in (0, 0.35, 0.7, 1.0)]  # fmt: skip
+        t = np.array([0, 0.35, 0.7, 1.0])
+        out = 0.5 * lean * t * t
+        points = np.stack([out * np.cos(turn), out * np.sin(turn), 0.22 + height * t * (1 - 0.25 * lean * t)], 1)
         blade = tube(points, [0.008, 0.03, 0.028, 0.003], sides=5, caps=False)
         builder.piece("", blade, "leaf")
     looks = {

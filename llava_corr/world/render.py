@@ -19,6 +19,7 @@ from .materials import KINDS, Look
 from .objects import Piece
 from .scene import Placed, Scene
 from .textures import shade_points
+from .vectors import add_scaled, dot, normalise, scaled
 
 Float32s = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -117,9 +118,9 @@ class Hits:
         self._u, self._v = found["u"][rays], found["v"][rays]
         self.direction = directions.take(rays, axis=0)
         facing = found["Ng"].take(rays, axis=0)
-        facing /= np.sqrt(np.einsum("nk,nk->n", facing, facing) + np.float32(1e-30))[:, None]
-        away = np.einsum("nk,nk->n", facing, self.direction) > 0
-        facing[away] *= -1
+        sign = np.where(dot(facing, self.direction) > 0, np.float32(-1), np.float32(1))
+        sign /= np.sqrt(dot(facing, facing) + np.float32(1e-30))
+        facing = scaled(facing, sign)
         self.facing = facing
 
     @property
@@ -129,14 +130,13 @@ class Hits:
     def smooth_normals(self) -> Float32s:
         """Interpolated unit normals turned towards the ray's origin, M x 3."""
         corner = self.geometry.normals.take(self.triangle, axis=0)
-        u, v = self._u[:, None], self._v[:, None]
-        normal = corner[:, 0:3] * (1 - u - v)
-        normal += corner[:, 3:6] * u
-        normal += corner[:, 6:9] * v
-        flip = np.einsum("nk,nk->n", normal, self.facing) < 0
-        normal[flip] *= -1
-        normal /= np.sqrt(np.einsum("nk,nk->n", normal, normal) + np.float32(1e-20))[:, None]
-        return normal
+        u, v = self._u, self._v
+        normal = scaled(corner[:, 0:3], 1 - u - v)
+        add_scaled(normal, corner[:, 3:6], u)
+        add_scaled(normal, corner[:, 6:9], v)
+        sign = np.where(dot(normal, self.facing) < 0, np.float32(-1), np.float32(1))
+        sign /= np.sqrt(dot(normal, normal) + np.float32(1e-20))
+        return scaled(normal, sign)
 
 
 @dataclass
@@ -171,16 +171,16 @@ def see(geometry: Geometry, scene: Scene) -> Surface:
     directions = camera.directions(camera.pixel_centres())
     origin = camera.position.astype(np.float32)
     hits = geometry.cast(np.broadcast_to(origin, directions.shape).copy(), directions)
-    length = np.sqrt(np.einsum("nk,nk->n", hits.direction, hits.direction))
+    length = np.sqrt(dot(hits.direction, hits.direction))
     piece = hits.piece
     return Surface(
         pixel=hits.rays,
         piece=piece,
         look=geometry.piece_look.take(piece),
-        point=origin + hits.direction * hits.distance[:, None],
+        point=origin + scaled(hits.direction, hits.distance),
         normal=hits.smooth_normals(),
         facing=hits.facing,
-        view=hits.direction / length[:, None],
+        view=scaled(hits.direction, 1 / length),
         distance=hits.distance * length,
         depth=hits.distance,
     )
@@ -192,7 +192,7 @@ def surface_colours(geometry: Geometry, surface: Surface, focal: float) -> tuple
     counts = np.bincount(surface.look, minlength=len(geometry.looks))
     albedo = np.empty((len(order), 3), np.float32)
     normal = surface.normal.copy()
-    slant = np.abs(np.einsum("nk,nk->n", surface.facing, surface.view))
+    slant = np.abs(dot(surface.facing, surface.view))
     stretch = surface.distance / np.maximum(slant, np.float32(0.12))
     start = 0
     for (index, look), count in zip(geometry.looks, counts, strict=True):
@@ -212,5 +212,5 @@ def surface_colours(geometry: Geometry, surface: Surface, focal: float) -> tuple
         albedo[chosen] = colour
         if tilt is not None:
             normal[chosen] += tilt
-    normal /= np.sqrt(np.einsum("nk,nk->n", normal, normal) + np.float32(1e-20))[:, None]
+    normalise(normal)
     return albedo, normal

@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from .camera import Camera, look_at
 from .casting import Actor, Stage, comparable
 from .placement import Footprint, footprint, overlap
-from .props import backdrop, draw_family, ground, picture_frame, potted_plant, quad, wall, window
+from .props import backdrop, ground, picture_frame, potted_plant, quad, wall, window
 from .scene import Placed, Scene
 from .shapes import box, cylinder
+from .surfaces import draw_family
 from .weather import lamplight
 
 Floats = NDArray[np.float64]
 _FLOORS = ("planks", "planks", "carpet", "tiles", "concrete")
 _WALLS = ("plaster", "plaster", "plaster", "wallpaper", "panels", "brick")
 _TOPS = frozenset({
-    "table", "coffee table", "desk", "chest of drawers", "cabinet", "kitchen island", "night table", "shelf", "wardrobe",
+    "table", "coffee table", "desk", "chest of drawers", "cabinet", "kitchen island", "shelf", "wardrobe",
     "bookcase", "stool", "ottoman", "bench",
 })  # fmt: skip
 _OUTSIDE = frozenset({"airplane", "bus", "car", "minibike", "traffic light", "truck", "van"})

@@ -92,7 +92,7 @@ class Scene:
 
 
 def pose(*, at: NDArray[np.floating], yaw: float = 0.0, scale: float = 1.0, tilt: Floats | None = None) -> Floats:
-    """4 x 4 object-to-world: an optional 3 x 3 ``tilt`` first, then a turn by ``yaw`` radians about z, scaled, moved."""
+    """4 x 4 object-to-world: a 3 x 3 ``tilt`` first, a turn by ``yaw`` radians about z, scale, move."""
     cosine, sine = np.cos(yaw), np.sin(yaw)
     turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1.0]])
     matrix = np.eye(4)

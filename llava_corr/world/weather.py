@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 def _sun(rng: np.random.Generator, azimuth: float, lowest: float, highest: float, widest: float = 1.7) -> Floats:
     """Unit vector to a sun that stands roughly behind or beside a camera at this azimuth (radians)."""
-    turn = azimuth + rng.choice([-1, 1]) * rng.uniform(0.3, widest)
+    turn = azimuth + rng.choice([-1, 1]) * rng.uniform(0.4 * widest, widest)
     height = np.radians(rng.uniform(lowest, highest))
     return np.array([np.sin(turn) * np.cos(height), -np.cos(turn) * np.cos(height), np.sin(height)])
 
@@ -22,9 +22,9 @@ def daylight(rng: np.random.Generator, *, azimuth: float, scale: float) -> Light
     mood = rng.choice(["clear", "hazy", "low", "overcast"], p=[0.45, 0.25, 0.18, 0.12])
     shift = np.array([1, 1, 1]) + rng.normal(0, 0.03, 3)
     presets = {
-        "clear": ([1.75, 1.62, 1.42], [0.27, 0.46, 0.86], [0.72, 0.84, 0.98], 0.04, rng.uniform(0.1, 0.6)),
-        "hazy": ([1.35, 1.27, 1.15], [0.44, 0.58, 0.84], [0.86, 0.90, 0.96], 0.09, rng.uniform(0.3, 0.8)),
-        "low": ([1.75, 1.25, 0.78], [0.30, 0.42, 0.70], [1.02, 0.82, 0.62], 0.05, rng.uniform(0.1, 0.5)),
+        "clear": ([2.1, 1.95, 1.70], [0.22, 0.38, 0.74], [0.62, 0.74, 0.90], 0.04, rng.uniform(0.1, 0.6)),
+        "hazy": ([1.7, 1.6, 1.45], [0.36, 0.48, 0.70], [0.76, 0.80, 0.86], 0.09, rng.uniform(0.3, 0.8)),
+        "low": ([2.2, 1.5, 0.9], [0.26, 0.36, 0.60], [0.95, 0.75, 0.56], 0.05, rng.uniform(0.1, 0.5)),
         "overcast": ([0.55, 0.55, 0.56], [0.72, 0.77, 0.84], [0.88, 0.90, 0.94], 0.35, 1.0),
     }
     key, zenith, horizon, softness, clouds = presets[str(mood)]
@@ -40,7 +40,7 @@ def daylight(rng: np.random.Generator, *, azimuth: float, scale: float) -> Light
         sky_offset=rng.uniform(0, 8, 2),
         reach=scale,
         haze=float(rng.uniform(120, 400)),
-        exposure=float(rng.uniform(0.62, 0.82)),
+        exposure=float(rng.uniform(0.75, 1.0)),
     )
 
 
@@ -48,8 +48,8 @@ def lamplight(rng: np.random.Generator, *, position: Floats, softness: float, re
     """Indoors: one large lamp or window at ``position`` and light from all around; warm to cool."""
     warmth = rng.uniform(-0.07, 0.12)
     tint = np.array([1 + warmth, 1.0, 1 - 1.3 * warmth])
-    strength = rng.uniform(0.85, 1.25)
-    around = rng.uniform(0.42, 0.62)
+    strength = rng.uniform(1.1, 1.7)
+    around = rng.uniform(0.26, 0.42)
     return Lighting(
         towards=np.array([0, 0, 1.0]),
         position=position,
@@ -59,7 +59,7 @@ def lamplight(rng: np.random.Generator, *, position: Floats, softness: float, re
         below=np.array([0.8, 0.75, 0.7]) * around * 0.8,
         softness=softness,
         reach=reach,
-        exposure=float(rng.uniform(0.72, 0.95)),
+        exposure=float(rng.uniform(0.85, 1.1)),
     )
 
 
@@ -67,17 +67,17 @@ def studio_light(rng: np.random.Generator, *, azimuth: float, scale: float) -> L
     """Indoors on a table: a soft window far away on one side, white walls all around."""
     warmth = rng.uniform(-0.06, 0.12)
     tint = np.array([1 + warmth, 1.0, 1 - 1.3 * warmth])
-    around = rng.uniform(0.40, 0.62)
+    around = rng.uniform(0.2, 0.38)
     return Lighting(
-        towards=_sun(rng, azimuth, 28, 65, widest=1.1),
-        key=tint * rng.uniform(0.9, 1.4),
+        towards=_sun(rng, azimuth, 28, 65, widest=1.25),
+        key=tint * rng.uniform(1.6, 2.3),
         zenith=np.array([1.0, 1.0, 1.0]) * around * 1.2,
         horizon=np.array([1.0, 0.98, 0.95]) * around,
         below=np.array([0.75, 0.70, 0.64]) * around * 0.7,
-        softness=float(rng.uniform(0.08, 0.3)),
+        softness=float(rng.uniform(0.05, 0.22)),
         clouds=0.0,
         reach=scale,
-        exposure=float(rng.uniform(0.68, 0.92)),
+        exposure=float(rng.uniform(0.78, 1.05)),
     )
 
 
