@@ -57,6 +57,11 @@ def test_special_cases_of_similarity(embeddings):
     assert LabelEmbeddings().similarity([""], [""]).tolist() == [[0.0]]
 
 
+def test_equal_labels_are_exactly_one_whatever_rounding_does(embeddings):
+    names = [f"part {k}" for k in range(60)]
+    assert (np.diag(embeddings.similarity(names, names)) == 1.0).all()
+
+
 def test_values_do_not_depend_on_which_labels_are_asked_together(embeddings):
     alone = LabelEmbeddings().similarity(["seat"], ["back pillow"])
     names = ["seat", "wing", "a much longer label of many words"]
