@@ -138,7 +138,7 @@ def to_markdown(rows: Mapping[str, Mapping[str, Any]]) -> str:
         "# Difficulty of this embedded world",
         "",
         "Targets: at least 3 objects in clutter scenes; median part at most 2 % of the image; about 30 % of parts",
-        f"partly hidden (less than {HIDDEN_BELOW:.0%} of their unoccluded pixels show); half the objects in one colour.",
+        f"partly hidden (under {HIDDEN_BELOW:.0%} of their unoccluded pixels show); half the objects in one colour.",
         "",
         "| set | images | objects/image (least) | with a pair | median part | partly hidden | one colour | tag |",
         "|---|---|---|---|---|---|---|---|",

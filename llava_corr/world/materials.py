@@ -71,7 +71,7 @@ KINDS: dict[str, Kind] = {
     # kinds of the backdrop; their fine noise is counted per texture unit too
     "earth": Kind(grit=0.08, bump=0.10, fine=18),
     "stone": Kind(grit=0.05, bump=0.05, fine=14),
-    "plaster": Kind(grit=0.018, bump=0.03, fine=7),
+    "plaster": Kind(grit=0.015, bump=0.012, fine=7),
     "grass": Kind(grit=0.22, bump=0.30, fine=40),
     "leaves": Kind(grit=0.25, bump=0.45, fine=9),
     "water": Kind(0.06, highlight=0.9, shine=220, grit=0.02, bump=0.05, fine=6),

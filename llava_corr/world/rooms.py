@@ -76,17 +76,20 @@ class Room:
 def compose(stage: Stage) -> Scene:
     """A room with its furniture."""
     rng = stage.rng
-    room = Room(float(rng.uniform(1.6, 2.5)), float(rng.uniform(2.6, 4.0)), float(rng.uniform(2.35, 2.8)))
+    room = Room(float(rng.uniform(1.35, 2.1)), float(rng.uniform(2.3, 3.3)), float(rng.uniform(2.3, 2.7)))
     indoor = [c for c in stage.categories if c.name not in _OUTSIDE]
-    count = int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.15, 0.2, 0.25, 0.2, 0.1, 0.1]))
+    count = int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.08, 0.17, 0.25, 0.22, 0.16, 0.12]))
     cast = [stage.actor(c) for c in stage.troupe(indoor or stage.categories, count, pair=0.4)]
     order = {"wall": 1, "ceiling": 1, "table": 2}
     items = []
+    stands: list[Placed] = []
     for actor in sorted(cast, key=lambda a: (order.get(a.category.support, 0), -a.category.size)):
+        if actor.category.support == "table" and not room.tops:
+            stands += _plinth(stage, room)
         placed = furnish(actor, room, rng)
         if placed is not None:
             items.append(placed)
-    props = _shell(stage, room) + _decoration(stage, room)
+    props = stands + _shell(stage, room) + _decoration(stage, room)
     camera = _camera(stage, room, items)
     lamp = np.array([rng.uniform(-0.6, 0.6) * room.half, rng.uniform(0.15, 0.55) * room.depth, room.height - 0.25])
     if rng.random() < 0.4:  # a bright window beside the camera
@@ -196,6 +199,22 @@ def _on_top(actor: Actor, scale: float, room: Room, rng: np.random.Generator) ->
     return None
 
 
+def _plinth(stage: Stage, room: Room) -> list[Placed]:
+    """A plain block to put something on, where there is no table; it gets no label. Empty when no place is free."""
+    rng = stage.rng
+    side, height = float(rng.uniform(0.32, 0.5)), float(rng.uniform(0.35, 0.75))
+    for _ in range(30):
+        along = float(rng.uniform(0.1, 0.9)) * room.wall_length(0)
+        spot, yaw = room.on_wall(0, along, side / 2 + 0.05)
+        shape = Footprint(spot, np.full(2, side / 2), yaw)
+        if room.free(shape, 0.02):
+            room.taken.append(shape)
+            room.tops.append((shape, height))
+            mesh = box(side, side, height, bevel=0.01)
+            return [backdrop(mesh, "concrete", draw_family(stage.split, rng), at=np.append(spot, height / 2), yaw=yaw)]
+    return []
+
+
 def _shell(stage: Stage, room: Room) -> list[Placed]:
     """Floor, three walls, ceiling, skirting boards."""
     rng = stage.rng
@@ -255,11 +274,27 @@ def _decoration(stage: Stage, room: Room) -> list[Placed]:
 
 
 def _camera(stage: Stage, room: Room, items: Sequence[Placed]) -> Camera:
-    """At the open side, at about eye level, looking at the furniture."""
+    """At the open side, at about eye level; of eight views the one that shows most objects at a fair size."""
+    views = [_view(stage, room) for _ in range(8)]
+    return max(views, key=lambda camera: sum(_in_view(camera, item) for item in items))
+
+
+def _view(stage: Stage, room: Room) -> Camera:
     rng = stage.rng
-    centres = np.array([item.corners().mean(0) for item in items]) if items else np.array([[0, room.depth * 0.7, 0.8]])
-    target = centres.mean(0) * [0.7, 0.5, 0.7] + np.array([0, room.depth * 0.4, 0.28]) + rng.normal(0, 0.1, 3)
+    target = np.array([rng.uniform(-0.4, 0.4) * room.half, room.depth * rng.uniform(0.55, 0.8), rng.uniform(0.55, 1.1)])
     position = np.array([
-        rng.uniform(-0.75, 0.75) * room.half, rng.uniform(-1.6, -0.3), rng.uniform(0.9, 1.9),
+        rng.uniform(-0.8, 0.8) * room.half, rng.uniform(-1.3, -0.1), rng.uniform(0.9, 1.9),
     ])  # fmt: skip
-    return look_at(position, target, field_of_view=float(rng.uniform(50, 72)), size=stage.size)
+    return look_at(position, target, field_of_view=float(rng.uniform(50, 74)), size=stage.size)
+
+
+def _in_view(camera: Camera, item: Placed) -> float:
+    """How well an object's box sits in the picture: 1 for all of it, less when it is cut off or very large."""
+    xy, depth = camera.project(item.corners())
+    if depth.min() < 0.2:
+        return -0.5
+    size = np.array([camera.width, camera.height])
+    low, high = xy.min(0), xy.max(0)
+    area = float(np.prod(high - low))
+    inside = float(np.prod(np.maximum(np.minimum(high, size) - np.maximum(low, 0), 0)))
+    return inside / max(area, 1e-6) - max(inside / float(np.prod(size)) - 0.35, 0)

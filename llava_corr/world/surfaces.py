@@ -58,7 +58,7 @@ SURFACES: dict[str, Surface] = {
         "plain",
         0.5,
         "#e0dbd1#e0dbd1 #b8c7cc#b8c7cc #d1bda3#d1bda3 #9ead99#9ead99 #ccada8#ccada8 #808fa3#808fa3 #e0d19e#e0d19e",
-    ),  # fmt: skip
+    ),
     "wallpaper": Surface("paper", "stripes", 0.8, "#d6ccb8#bdad94 #b2c2c7#d1dbdb #c2a8a3#dbccc7"),
     "brick": Surface("stone", "bricks", 1.2, "#944c38#bdad9e #d1ccc2#9e9991"),
     "panels": Surface("paint", "planks", 0.8, "#dbd9d1#a8a69e #8c9e9e#667575"),
