@@ -161,11 +161,9 @@ def toilet(b: ObjectBuilder, rng: np.random.Generator) -> None:
         (0, -0.06, 0.26, 0.8 * w, 0.85 * d),
         (0, -0.08, z - 0.02, w, d),
     ]
-    f.piece(
-        "bowl", loft([(x, y - 0.06, h, a, c) for x, y, h, a, c in rows], steps=4, sides=20, caps=(0.0, 0.02)), "main"
-    )
+    f.piece("bowl", loft(np.array(rows) - (0, 0.06, 0, 0, 0), steps=4, sides=20, caps=(0.0, 0.02)), "main")
     rim = lathe(
-        [(0.72, -0.1), (0.7, 0.02), (0.74, 0.03), (1.0, 0.03), (1.04, 0.0), (1.0, -0.03), (0.74, -0.1)], segments=28
+        [(0.74, -0.1), (1.0, -0.03), (1.04, 0.0), (1.0, 0.03), (0.74, 0.03), (0.7, 0.02), (0.72, -0.1)], segments=28
     )
     f.piece("bowl", Mesh(*_stretched(rim, w, d, 1.0)).move(0, -0.14, z - 0.01), "main")
     f.piece("bowl", disc(1, 1, segments=24).scale(0.72 * w, 0.72 * d, 0.004).move(0, -0.14, z - 0.004), "water")

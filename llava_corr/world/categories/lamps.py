@@ -8,7 +8,7 @@ import numpy as np
 
 from ..objects import ObjectBuilder, category
 from ..shapes import Floats, Mesh, lathe, merge, torus, tube
-from ._forms import WHITE, Frame, Part, ball, block, disc, near, pick, placed, rod
+from ._forms import WHITE, Frame, Part, ball, block, disc, near, pick, placed, rod, smooth
 from ._furniture import metallic
 
 _GLOW = ((1.0, 0.92, 0.75), (1.0, 0.97, 0.9))
@@ -113,7 +113,7 @@ def lamp(b: ObjectBuilder, rng: np.random.Generator) -> None:
     _shaded(f, rng, z, size, 0.009)
     _foot_points(f, profile[1][0] * r)
     if rng.random() < 0.6:
-        path = np.array([(0, 0.6 * r, 0.012), (0.06, 0.16, 0.006), (-0.03, 0.24, 0.005), (0.03, 0.34, 0.005)])
+        path = smooth([(0, 0.6 * r, 0.012), (0.04, 0.16, 0.006), (-0.02, 0.25, 0.005), (0.03, 0.36, 0.005)], 4)
         f.piece({"paco_lvis": "cable", "ade20k_part_234": "cord"}, tube(path, 0.005, sides=6), "metal")
     if rng.random() < 0.5:
         f.piece(
