@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .vectors import Float32s
+
 Floats = NDArray[np.float64]
-Float32s = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,11 @@ def overlay(rendered: Rendered, flavour: str | None = None, *, keypoints: bool =
     image = Image.fromarray(np.clip(out, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(image)
     for point in points:
-        x, y = point.xy
+        u, v = point.xy
         if point.visible:
-            draw.ellipse([x - 2.5, y - 2.5, x + 2.5, y + 2.5], fill=(255, 255, 255), outline=(0, 0, 0))
+            draw.ellipse([u - 2.5, v - 2.5, u + 2.5, v + 2.5], fill=(255, 255, 255), outline=(0, 0, 0))
         else:
-            draw.ellipse([x - 1.5, y - 1.5, x + 1.5, y + 1.5], outline=(120, 120, 120))
+            draw.ellipse([u - 1.5, v - 1.5, u + 1.5, v + 1.5], outline=(120, 120, 120))
     for name, at, _ in labels if names else []:
         draw.text(at, name, fill=(255, 255, 255), stroke_width=2, stroke_fill=(0, 0, 0), anchor="mm",
                   font=ImageFont.load_default(9))  # fmt: skip

@@ -14,9 +14,8 @@ from .materials import KINDS
 from .noise import noise
 from .render import Geometry, Surface
 from .scene import Lighting
-from .vectors import add_scaled, dot, normalise, scaled
+from .vectors import Float32s, add_scaled, dot, normalise, scaled
 
-Float32s = NDArray[np.float32]
 TILE = 4
 
 
@@ -155,7 +154,7 @@ class Illumination:
         lit = np.flatnonzero((lambert > 0) & (dot(surface.facing, centre) > 0))
         origin = self._lifted(surface, lit)
         direction, reach = self._towards_point_of_key(origin, _tile_index(x, y).take(lit))
-        visible = np.zeros((self.height * self.width, 1), np.float32)
+        visible: Float32s = np.zeros((self.height * self.width, 1), np.float32)
         visible[surface.pixel.take(lit), 0] = ~self.geometry.blocked(origin, direction, reach)
         visible = smooth_within(visible.reshape(self.height, self.width, 1), label).reshape(-1)
         return visible.take(surface.pixel) * lambert * strength, centre
@@ -254,9 +253,9 @@ def _spread(image: Float32s, label: NDArray[np.int32]) -> tuple[Float32s, NDArra
 
 def shade(geometry: Geometry, surface: Surface, albedo: Float32s, normal: Float32s, light: Illumination) -> Float32s:
     """Linear colour of every visible point, M x 3."""
-    label = np.full(light.height * light.width, -1, np.int32)
-    label[surface.pixel] = surface.piece
-    label = label.reshape(light.height, light.width)
+    flat_label = np.full(light.height * light.width, -1, np.int32)
+    flat_label[surface.pixel] = surface.piece
+    label = flat_label.reshape(light.height, light.width)
     arriving, centre = light.key_light(surface, normal, label)
     colour = light.ambient(surface, normal, label)
     add_scaled(colour, light.key, arriving)
@@ -265,7 +264,7 @@ def shade(geometry: Geometry, surface: Surface, albedo: Float32s, normal: Float3
     _add_mirrors(geometry, surface, albedo, normal, light, colour)
     if light.lighting.haze:
         clear = np.exp(surface.distance * np.float32(-1 / light.lighting.haze))
-        far = light.around(surface.view * np.float32([1, 1, 0.3]))
+        far = light.around(surface.view * np.array([1, 1, 0.3], np.float32))
         colour -= far
         colour = scaled(colour, clear)
         colour += far

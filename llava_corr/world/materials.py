@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .objects import Material, ObjectModel
-
-Float32s = NDArray[np.float32]
+from .vectors import Float32s
 
 SPLITS = ("train", "val", "test")
 RECIPES = 60

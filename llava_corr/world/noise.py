@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-Float32s = NDArray[np.float32]
+from .vectors import Float32s
 
 CELLS = 64
 _SEED = 20240917
@@ -56,7 +56,7 @@ def noise(points: Float32s, *, octaves: int = 1) -> Float32s:
 
 def noise_vectors(points: Float32s) -> Float32s:
     """Three independent values at ``points`` (N x 3), N x 3: the smooth noise, for displacements."""
-    offsets = np.float32([[0, 0, 0], [2.7, 5.1, 1.3], [6.2, 3.4, 4.8]])
+    offsets = np.array([[0, 0, 0], [2.7, 5.1, 1.3], [6.2, 3.4, 4.8]], np.float32)
     return np.stack([noise(points + offset) for offset in offsets], 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .camera import Camera
 from .casting import Actor, Stage
 from .placement import Footprint, footprint, frame, overlap
 from .props import bush, ground, hills, rock, tree, tufts
@@ -50,7 +51,7 @@ def _grounded(actor: Actor, rng: np.random.Generator) -> tuple[Placed, Footprint
     return actor.stand(at, yaw=yaw, scale=scale), shape.moved(np.zeros(2))
 
 
-def _view(stage: Stage, item: Placed, *, elevation: float, fill: float):  # type: ignore[no-untyped-def]
+def _view(stage: Stage, item: Placed, *, elevation: float, fill: float) -> tuple[Camera, float]:
     rng = stage.rng
     azimuth = float(rng.uniform(-180, 180))
     camera = frame(
@@ -62,7 +63,7 @@ def _view(stage: Stage, item: Placed, *, elevation: float, fill: float):  # type
         size=stage.size,
         shift=rng.normal(0, 0.09 / fill, 3) * EXTENT * [1, 1, 0.6],
     )
-    return camera, np.radians(azimuth)
+    return camera, float(np.radians(azimuth))
 
 
 def _in_front(stage: Stage, place: Footprint, towards: Floats, family: int, surface: str) -> list[Placed]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,8 @@ from .lighting import Illumination, shade
 from .objects import Keypoint3D
 from .render import Geometry, Surface, see, surface_colours
 from .scene import Scene
+from .vectors import Float32s
 
-Float32s = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 _SAMPLES = np.array([[0.125, -0.375], [0.375, 0.125], [-0.125, 0.375], [-0.375, -0.125]], np.float32)
@@ -153,7 +154,7 @@ def render_labels(scene: Scene) -> Rendered:
 def _buffers(scene: Scene, geometry: Geometry, surface: Surface) -> Rendered:
     height, width = scene.camera.height, scene.camera.width
 
-    def spread(values: NDArray[np.generic], empty: float) -> NDArray[np.generic]:
+    def spread(values: NDArray[Any], empty: float) -> NDArray[Any]:
         out = np.full((height * width, *values.shape[1:]), empty, values.dtype)
         out[surface.pixel] = values
         return out.reshape(height, width, *values.shape[1:])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
@@ -19,9 +20,8 @@ from .materials import KINDS, Look
 from .objects import Piece
 from .scene import Placed, Scene
 from .textures import shade_points
-from .vectors import add_scaled, dot, normalise, scaled
+from .vectors import Float32s, add_scaled, dot, normalise, scaled
 
-Float32s = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 
@@ -109,7 +109,7 @@ class Hits:
         facing: geometric unit normal turned towards the ray's origin, M x 3.
     """
 
-    def __init__(self, geometry: Geometry, directions: Float32s, found: dict[str, NDArray[np.generic]]) -> None:
+    def __init__(self, geometry: Geometry, directions: Float32s, found: dict[str, NDArray[Any]]) -> None:
         self.geometry = geometry
         rays = np.flatnonzero(found["primID"] >= 0)
         self.rays = rays

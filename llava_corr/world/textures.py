@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .materials import KINDS, Look, Recipe
 from .noise import grain_vectors, noise, noise_vectors
-from .vectors import add_scaled, dot
+from .vectors import Float32s, add_scaled, dot
 
-Float32s = NDArray[np.float32]
 _TAU = np.float32(2 * np.pi)
 
 
@@ -120,7 +118,7 @@ def _gradient(points: Float32s, footprint: Float32s, recipe: Recipe, flat: bool)
 
 
 def _grain(points: Float32s, footprint: Float32s, recipe: Recipe, flat: bool) -> Float32s:
-    stretched = points * np.float32([1, 0.12, 1] if flat else [1, 1, 0.12])
+    stretched = points * np.array([1, 0.12, 1] if flat else [1, 1, 0.12], np.float32)
     warp = noise(_spot(stretched, 3.5, recipe, flat), octaves=3)
     fibre = noise(_spot(stretched, 17, recipe, flat), octaves=3)
     across = points[:, 0] if flat else np.hypot(points[:, 0] + np.float32(0.4), points[:, 1] + np.float32(0.3))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
-Float32s = NDArray[np.float32]
+Float32s: TypeAlias = NDArray[Any]
+"""An array of float32 (numpy's type stubs lose the width in arithmetic, so it is not part of the type)."""
 
 
 def dot(a: Float32s, b: Float32s) -> Float32s:
