@@ -233,6 +233,24 @@ def test_ap_follows_the_documented_order_of_images(embeddings):
     assert ap("Z", "a") == pytest.approx(0.505, abs=5e-4), "code-point order: capitals first"
 
 
+def test_scored_ap_ranks_by_the_predicted_scores(embeddings):
+    wrong, right = (sample(n, [target("leg", 0, LEFT)], images=1) for n in "ab")
+    predictions = [answer(wrong, [segment("leg", 0, RIGHT, 0.2)]), perfect(right, 0.8)]
+    found = values(score([wrong, right], predictions, embeddings, resamples=0))
+    assert found["AP50"] == pytest.approx(0.252, abs=5e-4)
+    assert found["AP50_scored"] == pytest.approx(0.505, abs=5e-4)
+
+
+def test_the_seed_and_nothing_else_decides_the_draws(embeddings):
+    samples, predictions = random_data(11, 30)
+    draws = [
+        score(samples, predictions, embeddings, resamples=20, seed=seed).columns["common_parts"].draws["mIoU"]
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).any()
+
+
 def test_mean_is_over_the_tasks_that_define_a_score(embeddings):
     samples, predictions = random_data(5)
     result = score(samples, predictions, embeddings, resamples=0)
