@@ -250,18 +250,10 @@ def tube(path: ArrayLike, radius: float | Sequence[float], *, sides: int = 8, ca
     path = np.asarray(path, float)
     radii = np.broadcast_to(np.asarray(radius, float), len(path))
     tangent = np.gradient(path, axis=0)
-    if np.allclose(path[0], path[-1]):
+    if np.abs(path[0] - path[-1]).max() < 1e-8:
         tangent[0] = tangent[-1] = path[1] - path[-2]
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-12)
-    side = np.cross(tangent[0], [0.0, 0.0, 1.0])
-    if np.linalg.norm(side) < 0.1:
-        side = np.cross(tangent[0], [0.0, 1.0, 0.0])
-    sides_u = []
-    for t in tangent:  # carry the frame along the path, so that the tube does not twist
-        side = side - t * (side @ t)
-        side = side / np.linalg.norm(side)
-        sides_u.append(side)
-    u = np.array(sides_u)
+    u = _carried_frame(tangent)
     v = cross(tangent, u)
     angles = np.linspace(0, 2 * np.pi, sides, endpoint=False)
     spokes = np.cos(angles)[None, :, None] * u[:, None] + np.sin(angles)[None, :, None] * v[:, None]
@@ -270,9 +262,25 @@ def tube(path: ArrayLike, radius: float | Sequence[float], *, sides: int = 8, ca
     if not caps:
         return mesh
     fan = np.stack([np.zeros(sides - 2, int), np.arange(1, sides - 1), np.arange(2, sides)], 1)
-    start = _flat(vertices[:sides], fan[:, ::-1])
-    end = _flat(vertices[-sides:], fan)
+    start = Mesh(vertices[:sides], fan[:, ::-1], np.repeat(-tangent[:1], sides, axis=0))
+    end = Mesh(vertices[-sides:], fan, np.repeat(tangent[-1:], sides, axis=0))
     return merge(mesh, start, end)
+
+
+def _carried_frame(tangent: Floats) -> Floats:
+    """A direction across the path at every point (P x 3), carried along it so that a tube does not twist."""
+    side = np.cross(tangent[0], [0.0, 0.0, 1.0])
+    if np.linalg.norm(side) < 0.1:
+        side = np.cross(tangent[0], [0.0, 1.0, 0.0])
+    x, y, z = side.tolist()
+    carried = []
+    for tx, ty, tz in tangent.tolist():  # plain floats: far quicker than arrays of three
+        along = x * tx + y * ty + z * tz
+        x, y, z = x - along * tx, y - along * ty, z - along * tz
+        length = max((x * x + y * y + z * z) ** 0.5, 1e-12)
+        x, y, z = x / length, y / length, z / length
+        carried.append((x, y, z))
+    return np.array(carried)
 
 
 def extrude(outline: ArrayLike, height: float, *, bevel: float = 0.0) -> Mesh:

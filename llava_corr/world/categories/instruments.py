@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..objects import ObjectBuilder, category
-from ..shapes import Floats, cylinder, lathe, merge, torus
+from ..shapes import Floats, cylinder, lathe, merge, torus, tube
 from ._forms import block, disc, pick, rod, smooth
 from ._skins import around, repeated, skin, strap, tile
 from ._wares import (
