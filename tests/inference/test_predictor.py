@@ -9,7 +9,7 @@ from llava_corr.errors import CheckpointError, SampleError
 from llava_corr.inference.predictor import Predictor
 
 
-@pytest.fixture()
+@pytest.fixture
 def predictor(toy):
     model, processor, _ = toy
     return Predictor(model, processor, max_new_tokens=12)

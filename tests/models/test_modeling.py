@@ -12,7 +12,7 @@ def run(model, batch):
     return model(**{k: v for k, v in batch.items() if k != "sample_ids"})
 
 
-@pytest.fixture()
+@pytest.fixture
 def with_masks(toy):
     _, _, samples = toy
     return [s for s in samples if s.targets][:3] + [s for s in samples if not s.targets][:1]

@@ -149,7 +149,11 @@ def test_deepspeed_launcher_trains(tmp_path):
     environment = os.environ | {"PATH": f"{launcher.parent}{os.pathsep}{os.environ['PATH']}"}
     arguments = command(tmp_path, "training.max_steps=2", "training.batch_size=2", "training.bf16=true")
     done = subprocess.run(
-        [str(launcher), "--master_port", "29731", *arguments], capture_output=True, text=True, check=False, env=environment
+        [str(launcher), "--master_port", "29731", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert (tmp_path / "tiny-calico" / "model" / "model.safetensors").is_file()

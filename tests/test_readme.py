@@ -1,0 +1,51 @@
+"""The README's commands and links exist; CI runs the ones tagged `ci`."""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from llava_corr.cli import COMMANDS
+from llava_corr.config import resolve_config_path
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+tagged = runpy.run_path(str(ROOT / "scripts" / "run_readme.py"))["tagged_commands"]
+EVERY = [command for tag in ("ci", "long", "gpu") for command in tagged(tag)]
+
+
+def test_test_command_and_demo_are_there():
+    assert "make test" in tagged("ci")
+    assert "make demo" in tagged("long")
+
+
+@pytest.mark.parametrize("command", EVERY)
+def test_commands_name_things_that_exist(command):
+    words = shlex.split(command)
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M)
+    elif words[0] == "llava-corr":
+        assert words[1] in COMMANDS
+    else:
+        assert words[0] in ("python", "deepspeed")
+        assert (ROOT / words[1]).is_file()
+    if "--config" in words:
+        resolve_config_path(words[words.index("--config") + 1])
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/architecture.md"])
+def test_links_lead_somewhere(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert ((ROOT / document).parent / target).exists(), f"{document} links to {target}"
+
+
+def test_python_example_names_what_exists():
+    from llava_corr.inference.predictor import Predictor
+
+    example = README.split("```python")[1].split("```")[0]
+    for method in re.findall(r"predictor\.(\w+)\(", example):
+        assert hasattr(Predictor, method)
