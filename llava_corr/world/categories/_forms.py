@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..objects import ObjectBuilder
-from ..shapes import Floats, Mesh, _grid, box, cylinder, ellipsoid, extrude, rotation
+from ..shapes import Floats, Mesh, _grid, box, cross, cylinder, ellipsoid, extrude, rotation
 
 Part = str | Mapping[str, str]
 
