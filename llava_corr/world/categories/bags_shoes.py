@@ -16,6 +16,7 @@ from ._wares import (
     WHITES,
     chance,
     functional,
+    posed,
     tinted,
     uniform,
 )
@@ -290,6 +291,7 @@ def slipper(b: ObjectBuilder, rng: np.random.Generator) -> None:
     for word, sign in (("left", 1), ("right", -1)):
         b.keypoint("sole", "edge", (sign * half, y[4], thick / 2), "bottom", f"front {word}")
     b.keypoint("insole", "center", (0, 0.3 * length, top), "middle", "rear")
+    posed(b)
 
 
 def _slipper_upper(b: ObjectBuilder, house: bool, width: Floats, y: Floats, z0: float, rise: float) -> None:

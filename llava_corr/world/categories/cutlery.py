@@ -70,6 +70,7 @@ def knife(b: ObjectBuilder, rng: np.random.Generator) -> None:
     b.keypoint("handle", "joint", (shift, 0.004, thick * 0.9), "rear", "front")
     b.keypoint("handle", "center", (shift, handle_length / 2, thick), "rear", "middle")
     b.keypoint("handle", "end", (shift, handle_length, mid), "rear", "rear")
+    posed(b)
 
 
 def _blade(b: ObjectBuilder, spine_x: Floats, edge_x: Floats, y: Floats, z: float) -> None:

@@ -149,6 +149,7 @@ def mouse(b: ObjectBuilder, rng: np.random.Generator) -> None:
         b.keypoint("body", "edge", (sign * width[7], y[7], 0.004), "rear", f"middle {word}")
     b.keypoint("body", "top", (0, y[8], 0.004 + height[8]), "rear", "top")
     b.keypoint("body", "end", (0, y[-1], 0.003 + 0.7 * height[-1]), "rear", "rear")
+    posed(b)
 
 
 @category(
@@ -252,7 +253,5 @@ def phone(b: ObjectBuilder, rng: np.random.Generator) -> None:
             b.keypoint("screen", "corner", at, "top", f"{end} {side}")
     b.keypoint("screen", "center", (0, centre, thick + 0.0005), "top", "middle")
     b.keypoint("camera", "center", (lens[0][0], lens[0][1], -0.001), "bottom rear left", "middle")
-    if chance(rng, 0.2):
-        posed(b, ("y", 180))
-    elif chance(rng, 0.3):
-        posed(b, ("x", uniform(rng, 60, 80)))
+    pose = pick(rng, "face up", "face up", "face up", "face down", "leaning")
+    posed(b, *{"face up": (), "face down": (("y", 180.0),), "leaning": (("x", uniform(rng, 60, 80)),)}[pose])

@@ -35,6 +35,7 @@ def television(b: ObjectBuilder, rng: np.random.Generator) -> None:
     tinted(b, "base", pick(rng, "plastic", "metal"), DARKS + METALS)
     tinted(b, "button", "plastic", METALS + BRIGHTS)
     (_tube_set if chance(rng, 0.35) else _flat_set)(b, rng)
+    posed(b)
 
 
 def _frame(b: ObjectBuilder, x: float, y: float, z0: float, height: float, border: float) -> None:
@@ -307,5 +308,4 @@ def earphone(b: ObjectBuilder, rng: np.random.Generator) -> None:
             (half - 0.1, -0.11, 0.003),
         ]
         b.piece("cable", cord(knots, 0.0025), dark(b))
-    if chance(rng, 0.35):
-        posed(b, ("x", 85), ("z", uniform(rng, -30, 30)))
+    posed(b, *((("x", 85.0), ("z", uniform(rng, -30, 30))) if chance(rng, 0.35) else ()))

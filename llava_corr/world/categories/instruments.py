@@ -261,5 +261,4 @@ def drum(b: ObjectBuilder, rng: np.random.Generator) -> None:
     circle_points(b, "rim", "edge", r + 0.009, height, "top")
     circle_points(b, "base", "edge", float(profile[0, 0]), 0.0, "bottom")
     b.keypoint("head", "center", (0, 0, height + 0.004), "top", "middle")
-    if style == "bass":
-        posed(b, ("x", 90))
+    posed(b, *((("x", 90.0),) if style == "bass" else ()))

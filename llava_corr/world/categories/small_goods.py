@@ -138,6 +138,7 @@ def towel(b: ObjectBuilder, rng: np.random.Generator) -> None:
     corner_points(b, "body", x / 2, 0.49 * y, top - 0.003, "top")
     corner_points(b, "base", x / 2, 0.49 * y, 0.003, "bottom")
     b.keypoint("body", "center", (0, 0, top - 0.001), "top", "middle")
+    posed(b)
 
 
 def _rolled_towel(b: ObjectBuilder, rng: np.random.Generator, x: float, y: float) -> None:

@@ -114,6 +114,7 @@ def pencil(b: ObjectBuilder, rng: np.random.Generator) -> None:
             "eraser",
         )
         b.keypoint("eraser", "end", (0, length / 2, radius), "rear", "rear")
+    posed(b)
 
 
 @category("book", flavours={"paco_lvis": "book"}, supercategory=None, support="table", size=0.24)
@@ -144,8 +145,8 @@ def book(b: ObjectBuilder, rng: np.random.Generator) -> None:
     for word, z in (("bottom", 0.0), ("top", thick)):
         corner_points(b, "cover", x / 2, y / 2, z, word)
     b.keypoint("spine", "center", (-x / 2 - 0.0075, 0, thick / 2), "right", "middle")
-    if style == "standing":  # on its lower edge, the front cover to the front
-        posed(b, ("x", 90), ("z", uniform(rng, -25, 25)))
+    standing = (("x", 90.0), ("z", uniform(rng, -25, 25)))  # on its lower edge, the front cover to the front
+    posed(b, *(standing if style == "standing" else ()))
 
 
 def _open_book(b: ObjectBuilder, rng: np.random.Generator, x: float, y: float, thick: float) -> None:
@@ -174,6 +175,7 @@ def _open_book(b: ObjectBuilder, rng: np.random.Generator, x: float, y: float, t
         b.keypoint("page", "center", (sign * 0.52 * x, 0, level), word, "middle")
     tinted(b, "ink", "paint", ((0.3, 0.3, 0.32),))
     b.keypoint("spine", "end", (0, -y / 2, 0.004), "middle", "front")
+    posed(b)
 
 
 @category("calculator", flavours={"paco_lvis": "calculator"}, supercategory="hand-held", support="table", size=0.16)

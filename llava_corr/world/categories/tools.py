@@ -126,6 +126,7 @@ def screwdriver(b: ObjectBuilder, rng: np.random.Generator) -> None:
     b.keypoint("handle", "joint", (0, 0.02, radius * 1.7), "rear", "front")
     b.keypoint("handle", "center", (0, 0.7 * long, radius * 1.9), "rear", "middle")
     b.keypoint("handle", "end", (0, long, radius), "rear", "rear")
+    posed(b)
 
 
 def _jaw(inner: float, outer: float, gap: float, thick: float, toward: float) -> tuple[Mesh, list[Mesh]]:
@@ -191,6 +192,7 @@ def wrench(b: ObjectBuilder, rng: np.random.Generator) -> None:
     b.keypoint("head", "center", (0, 0.6 * outer, thick), "front", "rear")
     b.keypoint("handle", "center", (0, length / 2, 0.87 * thick), "middle", "middle")
     b.keypoint("handle", "end", (0, y1, 0.87 * thick), "rear", "rear")
+    posed(b)
 
 
 @category("pliers", flavours={"paco_lvis": "pliers"}, supercategory="hand-held", support="table", size=0.19)

@@ -8,7 +8,7 @@ from ..objects import ObjectBuilder, category
 from ..shapes import cylinder, lathe, merge, torus, tube
 from ._forms import block, pick, rod, smooth
 from ._skins import lie, repeated, skin, superellipse, tile
-from ._wares import BRIGHTS, DARKS, METALS, chance, dark, functional, tinted, uniform
+from ._wares import BRIGHTS, DARKS, METALS, chance, dark, functional, posed, tinted, uniform
 
 
 @category("drill", flavours={"paco_lvis": "drill"}, supercategory="hand-held", support="table", size=0.26)
@@ -136,6 +136,7 @@ def broom(b: ObjectBuilder, rng: np.random.Generator) -> None:
     b.keypoint("handle", "joint", (0, -radius, brush + cap + 0.01), "middle", "bottom")
     b.keypoint("handle", "center", (0, -radius, (foot + end) / 2), "middle", "middle")
     b.keypoint("handle", "end", (0, 0, end), "top", "top")
+    posed(b)
 
 
 @category("ladder", flavours={"paco_lvis": "ladder"}, supercategory=None, support="floor", size=1.6)
@@ -158,8 +159,7 @@ def ladder(b: ObjectBuilder, rng: np.random.Generator) -> None:
         f = z / height
         return np.array([side * (low + (high - low) * f), -lean * (1 - f), z])
 
-    pairs = (("left", 1), ("right", -1))
-    for word, sign in pairs:
+    for word, sign in (("left", 1), ("right", -1)):
         b.piece("rail", rod(front(sign, 0), front(sign, height), stile, sides=4), "main")
         b.keypoint("foot", "center", np.add(front(sign, 0.01), (sign * 0.02, 0, 0)), f"bottom front {word}", "middle")
         b.keypoint("rail", "top", np.add(front(sign, height * 0.97), (sign * 0.02, 0, 0)), f"top front {word}", "top")
@@ -173,10 +173,16 @@ def ladder(b: ObjectBuilder, rng: np.random.Generator) -> None:
         place = "bottom" if k == 0 else "top" if k == count - 1 else ""
         if place:
             b.keypoint("step", "edge center", np.add(front(0, z), (0, -0.05 if folding else -0.017, 0)), place, "front")
-    if not folding:
-        return
+    if folding:
+        _folding_rear(b, (low, high), lean, height, stile)
+    posed(b)
+
+
+def _folding_rear(b: ObjectBuilder, half: tuple[float, float], lean: float, height: float, stile: float) -> None:
+    """Cap and rear stiles of a step ladder; ``half`` is half its width at the foot and at the top."""
+    low, high = half
     b.piece("top cap", tile(2 * high + 0.1, 0.2, 0.045, 0.03, 0.01).move(y=0.02, z=height + 0.01), "cap")
-    for word, sign in pairs:
+    for word, sign in (("left", 1), ("right", -1)):
         foot = (sign * low, lean, 0.0)
         b.piece("rail", rod(foot, (sign * high, 0.04, height), 0.8 * stile, sides=4), "main")
         b.piece("foot", block(0.055, 0.06, 0.04, np.add(foot, (0, 0, 0.02))), "foot")

@@ -74,8 +74,8 @@ def hat(b: ObjectBuilder, rng: np.random.Generator) -> None:
     tinted(b, "second", "fabric", CLOTHS)
     tinted(b, "inside", "fabric", DARKS + WHITES)
     {"cap": _cap_hat, "brim": _brim_hat, "knit": _knit_hat}[style](b, rng)
-    if chance(rng, 0.25):
-        posed(b, ("x", uniform(rng, -115, -80)), ("z", uniform(rng, -20, 20)))
+    tipped = (("x", uniform(rng, -115, -80)), ("z", uniform(rng, -20, 20)))
+    posed(b, *(tipped if chance(rng, 0.25) else ()))
 
 
 def _hollow(b: ObjectBuilder, profile: Floats, oval: float, part: str, slot: str) -> None:
