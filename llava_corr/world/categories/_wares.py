@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 
 from ...files import read_json, resource
 from ..objects import ObjectBuilder
-from ..shapes import Floats, Mesh, lathe, merge, rotation, tube
+from ..shapes import Floats, Mesh, _grid, lathe, merge, rotation, tube
 from ._forms import Part, pick, smooth
-from ._skins import skin, strap
+from ._skins import _unit, strap
 
 Colour = tuple[float, float, float]
 
@@ -126,14 +126,28 @@ def bands(
 
 
 def patch(profile: Floats, low: float, high: float, azimuth: float, width: float, offset: float = 0.0008) -> Mesh:
-    """Curved label on a turned body: between two heights, ``width`` degrees wide around ``azimuth`` (0 +x, 90 +y)."""
-    angles = np.radians(azimuth + np.linspace(-width / 2, width / 2, max(int(width / 12), 2) + 1))
-    direction = np.column_stack([np.cos(angles), np.sin(angles)])
-    sections = []
-    for radius, z in between(profile, low, high):
-        outer, inner = direction * (radius + offset), direction[::-1] * (radius - 2 * offset)
-        sections.append(np.column_stack([np.concatenate([outer, inner]), np.full(2 * len(angles), z)]))
-    return skin(sections, crisp=True)
+    """Curved label on a turned body: between two heights, ``width`` degrees wide around ``azimuth`` (0 +x, 90 +y).
+
+    The label stands off by ``offset``; its border dips under the surface that carries it, so that no edge is open.
+    """
+    curve = between(profile, low, high)
+    along = np.gradient(curve, axis=0)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    angles = np.radians(azimuth + np.linspace(-width / 2, width / 2, max(int(width / 9), 2) + 1))
+    rows, columns = ([0, *range(len(x)), len(x) - 1] for x in (curve, angles))
+    curve, along, angles = curve[rows], along[rows], angles[columns]
+    out = np.column_stack([along[:, 1], -along[:, 0]])
+    widest = float(curve[:, 0].max())
+    curve[[0, -1]] += along[[0, -1]] * np.array([[-offset], [offset]])
+    angles[[0, -1]] += np.array([-1, 1]) * offset / widest
+    lift = np.full((len(rows), len(columns), 1), offset)
+    lift[[0, -1]] = lift[:, [0, -1]] = -0.0005 - 0.009 * widest  # below the facets of the body
+    flat = curve[:, None] + lift * out[:, None]
+    ring = np.column_stack([np.cos(angles), np.sin(angles)])
+    points = np.concatenate([flat[..., :1] * ring, flat[..., 1:]], -1)
+    level = np.broadcast_to(out[:, None], flat.shape)
+    vertices, faces = _grid(points)
+    return Mesh(vertices, faces, np.concatenate([level[..., :1] * ring, level[..., 1:]], -1).reshape(-1, 3))
 
 
 def lettering(profile: Floats, low: float, high: float, azimuth: float, letters: int, size: float) -> Mesh:
@@ -248,7 +262,7 @@ def loop_handle(
     size: float,
     styles: Sequence[str] = tuple(LOOPS),
 ) -> tuple[Mesh, Floats]:
-    """Handle at the rear between two (y, z) points of a wall; also returns its path (P x 3)."""
+    """Handle at the rear between two (y, z) points of a wall; also returns the line along its outside (P x 3)."""
     style = pick(rng, *styles)
     out, down = np.array([(0.0, 0.0), *LOOPS[style], (0.0, 1.0)]).T
     wall = np.asarray(top) + (np.asarray(bottom) - np.asarray(top)) * np.clip(down, 0, 1)[:, None]
@@ -256,9 +270,11 @@ def loop_handle(
     outer = max(top[0], bottom[0]) + reach
     flat = smooth(np.column_stack([wall[:, 0] + out * (outer - wall[:, 0]), height]), 3)
     path = np.column_stack([np.zeros(len(flat)), flat])
+    along = np.gradient(path, axis=0)
+    outside = _unit(np.column_stack([np.zeros(len(path)), -along[:, 2], along[:, 1]]))
     if style == "strap" or (style == "square" and chance(rng, 0.5)):
-        return strap(path, 2.4 * size, 1.1 * size), path
-    return tube(path, list(size * np.linspace(1.05, 0.85, len(path))), sides=7), path
+        return strap(path, 2.4 * size, 1.1 * size), path + 0.55 * size * outside
+    return tube(path, list(size * np.linspace(1.05, 0.85, len(path))), sides=7), path + 0.95 * size * outside
 
 
 def handle_points(b: ObjectBuilder, path: Floats, part_position: str = "rear") -> None:

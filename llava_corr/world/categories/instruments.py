@@ -177,7 +177,7 @@ def _neck(
     for part, mesh, slot in (("headstock", flat, "neck"), ("key", merge(*keys), "metal")):
         b.piece(part, mesh.rotate("x", tilt).move(y=nut, z=front + 0.004), slot)
     turn = np.radians(tilt)
-    for word, sign in (("left", 1), ("right", -1)):
+    for word, sign in (("left", -1), ("right", 1)):
         x = sign * abs(float(shape[-1, 0]))
         b.keypoint(
             "headstock",
@@ -195,7 +195,7 @@ def _guitar_points(b: ObjectBuilder, outline: Floats, front: float, half: float,
     b.keypoint("body", "end", (*outline[np.argmax(outline[:, 1])], 0.0), "bottom", "bottom")
     b.keypoint("bridge", "center", (0, bridge_y, front + 0.011), "front", "middle")
     b.keypoint("fingerboard", "top", (0, nut, front + 0.009), "top", "top")
-    for word, sign in (("left", 1), ("right", -1)):
+    for word, sign in (("left", -1), ("right", 1)):
         side = outline[outline[:, 0] * sign > 0]
         low = side[(side[:, 1] > 0.1 * half)]
         wide = low[np.argmax(np.abs(low[:, 0]))]

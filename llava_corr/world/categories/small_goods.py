@@ -154,7 +154,8 @@ def _rolled_towel(b: ObjectBuilder, rng: np.random.Generator, x: float, y: float
         b.piece("terry bar", band, "bar")
         b.piece("border", strap(path, 0.006, 1.04 * thick).move(x=sign * (x / 2 - 0.002)), "bar")
         b.keypoint("body", "end", (sign * x / 2, 0, 0), "left" if sign > 0 else "right", "middle")
-    b.keypoint("body", "center", (0, 0, outer - 0.003), "top", "middle")
+    crest = float(path[path[:, 1] ** 2 < (0.3 * outer) ** 2, 2].max()) + thick / 2
+    b.keypoint("body", "center", (0, 0, crest), "top", "middle")
     b.keypoint("body", "corner", (x / 2, *path[-1, 1:]), "left", "front")
     b.keypoint("body", "corner", (-x / 2, *path[-1, 1:]), "right", "front")
     posed(b)
@@ -201,7 +202,7 @@ def pillow(b: ObjectBuilder, rng: np.random.Generator) -> None:
     posed(b, *((("x", uniform(rng, 62, 78)),) if chance(rng, 0.4) else ()))
 
 
-@category("tissue paper", flavours={"paco_lvis": "tissue paper"}, supercategory=None, support="table", size=0.13)
+@category("tissue paper", flavours={"paco_lvis": "tissue paper"}, supercategory=None, support="table", size=0.2)
 def tissue(b: ObjectBuilder, rng: np.random.Generator) -> None:
     """Paper roll on its end or on its side, with a core and a loose sheet."""
     tinted(b, "main", "paper", WHITES, "plain", "dots")
@@ -215,7 +216,7 @@ def tissue(b: ObjectBuilder, rng: np.random.Generator) -> None:
         lathe([(core, height + 0.001), (core - 0.002, height + 0.001), (core - 0.002, -0.0), (core, 0)], segments=20),
         "core",
     )
-    tail = smooth([(radius, 0.0), (radius + 0.004, -0.03), (radius * 0.98, -0.065), (radius * 1.05, -0.1)], 4)
+    tail = smooth([(radius, 0.0), (radius + 0.004, -0.02), (radius * 0.98, -0.045), (radius * 1.05, -0.07)], 4)
     loose = np.column_stack([tail, np.full(len(tail), height / 2)])
     b.piece("roll", strap(loose, height, 0.0012, "z"), "main")
     for word, z in (("bottom", 0.0), ("top", height)):

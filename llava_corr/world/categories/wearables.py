@@ -31,7 +31,7 @@ from ._wares import (
 CLOTHS = (*BRIGHTS, *DARKS, *WHITES, (0.55, 0.45, 0.3), (0.3, 0.35, 0.25))
 
 
-def visor(b: ObjectBuilder, radius: float, reach: float, droop: float, slot: str) -> None:
+def visor(b: ObjectBuilder, category_name: str, radius: float, reach: float, droop: float, slot: str) -> None:
     """Curved peak in front of a crown of this radius, with keypoints at its tip and corners."""
     half = np.radians(62)
     angles = np.linspace(-half, half, 13)
@@ -44,7 +44,7 @@ def visor(b: ObjectBuilder, radius: float, reach: float, droop: float, slot: str
     for k in range(13):
         z0, z1 = 0.012 - 0.25 * drop[k], 0.012 - 0.25 * drop[k] - (drop[k] + 0.15 * reach) * fade[k]
         sections.append([(*inner[k], z0 + t), (*outer[k], z1 + t), (*outer[k], z1 - t), (*inner[k], z0 - t)])
-    b.piece("visor", skin(sections, crisp=True), slot, functional("hat", "brim"))
+    b.piece("visor", skin(sections, crisp=True), slot, functional(category_name, "brim"))
     tip = sections[6][1]
     b.keypoint("visor", "tip", tip, "front", "front")
     for word, k in (("right", 1), ("left", 11)):
@@ -90,7 +90,7 @@ def _cap_hat(b: ObjectBuilder, rng: np.random.Generator) -> None:
     radius, height, oval = uniform(rng, 0.085, 0.095), uniform(rng, 0.1, 0.125), near(rng, 1.1, 0.05)
     profile = silhouette(rng, ((1, 0), (0.99, 0.3), (0.85, 0.7), (0.5, 0.94), (0.02, 1)), radius, height, 0.01)
     _hollow(b, profile, oval, "", "main")
-    visor(b, radius * oval, uniform(rng, 0.06, 0.08), uniform(rng, 0.0, 0.03), "second")
+    visor(b, "hat", radius * oval, uniform(rng, 0.06, 0.08), uniform(rng, 0.0, 0.03), "second")
     b.piece("", disc(0.008, 0.008, (0, 0, height)), "second")
     if chance(rng, 0.75):
         tinted(b, "logo", "paint", WHITES + BRIGHTS)
@@ -200,9 +200,9 @@ def helmet(b: ObjectBuilder, rng: np.random.Generator) -> None:
     elif style == "bicycle":
         _vents(b, rng, profile, height, oval)
         if chance(rng, 0.5):
-            visor(b, r0 * oval, 0.04, 0.012, "second")
+            visor(b, "helmet", r0 * oval, 0.04, 0.012, "second")
     else:
-        visor(b, r0 * oval, uniform(rng, 0.04, 0.055), 0.02, "main")
+        visor(b, "helmet", r0 * oval, uniform(rng, 0.04, 0.055), 0.02, "main")
         ridge = smooth(
             [
                 (0, oval * 0.95 * radius, 0.35 * height),
@@ -278,10 +278,10 @@ def watch(b: ObjectBuilder, rng: np.random.Generator) -> None:
     lug = block(0.35 * half, 0.35 * half, 0.5 * thick)
     spots = [(sx * 0.55 * half, sy * 1.0 * ends, 0.45 * thick) for sx in (1, -1) for sy in (1, -1)]
     b.piece("lug", repeated(lug, spots), "case")
-    _watch_strap(b, rng, half, ends, thick)
     for word, x, y in (("front", 0, -1), ("rear", 0, 1), ("left", 1, 0), ("right", -1, 0)):
         b.keypoint("case", "edge", (x * half, y * ends, 0.8 * thick), "middle", word)
     b.keypoint("dial", "center", (0, 0, level + 0.001), "middle", "middle")
+    _watch_strap(b, rng, half, ends, thick)
 
 
 def _watch_strap(b: ObjectBuilder, rng: np.random.Generator, half: float, ends: float, thick: float) -> None:
