@@ -245,7 +245,7 @@ def torus(radius: float, thickness: float, *, segments: int = 20, sides: int = 8
     return tube(np.vstack([path, path[:1]]), thickness, sides=sides, caps=False)
 
 
-def tube(path: ArrayLike, radius: float | Sequence[float], *, sides: int = 8, caps: bool = True) -> Mesh:
+def tube(path: ArrayLike, radius: ArrayLike, *, sides: int = 8, caps: bool = True) -> Mesh:
     """Round tube along a polyline (P x 3); ``radius`` is one number or one per point."""
     path = np.asarray(path, float)
     radii = np.broadcast_to(np.asarray(radius, float), len(path))

@@ -6,7 +6,7 @@ Everything is in object coordinates (metres, z up, front -y, the object's own le
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -308,6 +308,26 @@ def placed(x: float = 0, y: float = 0, z: float = 0, *turns: tuple[str, float]) 
         matrix = rotation(axis, degrees) @ matrix
     matrix[:3, 3] = x, y, z
     return matrix
+
+
+def compass(x: float, y: float) -> str:
+    """Where a point lies around the z axis, in eight words: "front", "front left", "left", ..."""
+    words = ("front", "front left", "left", "rear left", "rear", "rear right", "right", "front right")
+    return words[round(float(np.degrees(np.arctan2(x, -y))) / 45) % 8]
+
+
+def ranked(index: int, count: int, low: str, high: str) -> str:
+    """Words for the ``index``-th of up to five things in a row: low, "middle low", middle, "middle high", high."""
+    words = {1: ("",), 2: (low, high), 3: (low, "middle", high), 4: (low, f"middle {low}", f"middle {high}", high)}
+    return words.get(count, (low, f"middle {low}", "middle", f"middle {high}", high))[index]
+
+
+def settle(b: ObjectBuilder) -> None:
+    """Shifts what was built so that it stands on z = 0."""
+    low = min(float(p.mesh.vertices[:, 2].min()) for p in b.pieces)
+    if abs(low) > 1e-3:
+        b.pieces[:] = [replace(p, mesh=p.mesh.move(z=-low)) for p in b.pieces]
+        b.keypoints[:] = [replace(k, at=shifted(k.at, z=-low)) for k in b.keypoints]
 
 
 def pick(rng: np.random.Generator, *options: str) -> str:

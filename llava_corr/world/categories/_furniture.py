@@ -96,7 +96,7 @@ def handle(rng: np.random.Generator) -> str:
 
 
 def front(
-    f: Frame, part: Part, box: tuple[float, float, float, float], y: float, *, style: str = "knob", at: str = "center",
+    f: Frame, part: str, box: tuple[float, float, float, float], y: float, *, style: str = "knob", at: str = "center",
     material: str = "front", inset: str = "", thick: float = 0.02, where: str = "",
 ) -> None:  # fmt: skip
     """A drawer or door front in the plane y (facing -y) over (x0, z0, x1, z1), with its handle and keypoints."""
@@ -114,7 +114,7 @@ def front(
         handle_mesh(style if at == "center" else style.replace("bar", "upright"), grip).move(x, y - thick, cz),
         "handle",
     )
-    f.keypoint("handle", "center", (x, y - thick - 0.025, cz), where)
+    f.keypoint(f"{part} handle", "center", (x, y - thick - 0.025, cz), where)
 
 
 def handle_mesh(style: str, length: float) -> Mesh:

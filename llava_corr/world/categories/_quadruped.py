@@ -226,7 +226,7 @@ def _leg(f: Frame, s: Spec, front: bool, side: int, swing: float, layers: Layers
     points = np.array([(bend[k], (down[k] - 1) * hip_z) for k in range(4)])
     cosine, sine = np.cos(np.radians(swing)), np.sin(np.radians(swing))
     points = points @ np.array([[cosine, sine], [-sine, cosine]])
-    points[:, 1] *= -0.94 * hip_z / points[:, 1].min()  # the foot stays on the ground
+    points[:, 1] *= (0.03 + 0.5 * low - hip_z) / points[:, 1].min()  # the foot stays on the ground
     points += (hip_y, hip_z)
     deep = (1.25 * high, 1.0 * high, 1.1 * low, low) if front else (1.55 * high, 1.15 * high, 1.15 * low, low)
     wide = (0.9 * high, 0.85 * high, low, 0.95 * low)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..objects import ObjectBuilder
 from ..shapes import Mesh, merge, torus
-from ._forms import BLACK, DARK, WHITE, Frame, Part, ball, block, disc
+from ._forms import BLACK, DARK, WHITE, Frame, Part, ball, block, disc, upright
 
 _PAINTS = (
     WHITE,
@@ -90,8 +90,9 @@ def wheels(f: Frame, c: Chassis, spokes: int) -> None:
         f.both(named("rim", "wheel"), face.move(x, y, c.wheel), "trim")
         f.both(named("rim", "wheel"), star.move(x, y, c.wheel), "rim")
         f.pair("wheel", "center", (x + 0.27 * wide + 0.045, y, c.wheel), word)
-        arch = disc(1.12 * c.wheel, 0.03, (c.half - 0.02, y, c.wheel), axis="x", segments=20)
-        f.both("", arch, "tyre")
+        turn = np.radians(np.linspace(0, 180, 13))
+        arch = np.column_stack([y + 1.13 * c.wheel * np.cos(turn), c.wheel + 1.13 * c.wheel * np.sin(turn)])
+        f.both("", upright(arch, 0.03, c.half - 0.02), "tyre")
 
 
 def pane(corners: ArrayLike, lift: float = 0.012) -> Mesh:

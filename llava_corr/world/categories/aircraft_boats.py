@@ -28,7 +28,7 @@ from ._forms import (
 PAINTS = (WHITE, (0.75, 0.78, 0.82), (0.75, 0.15, 0.12), (0.15, 0.3, 0.6), (0.9, 0.75, 0.2), (0.25, 0.4, 0.3))
 
 
-@category("airplane", flavours={"partimagenet": "airplane"}, supercategory="transportation", support="sky", size=20.0)
+@category("airplane", flavours={"partimagenet": "airplane"}, supercategory="transportation", support="sky", size=15.0)
 def airplane(b: ObjectBuilder, rng: np.random.Generator) -> None:
     """An airliner, a propeller plane, a fighter or a biplane."""
     b.material("main", "paint", colours=PAINTS)
@@ -38,7 +38,7 @@ def airplane(b: ObjectBuilder, rng: np.random.Generator) -> None:
     b.material("engine", "metal", "paint", colours=(STEEL, (0.85, 0.85, 0.86), (0.3, 0.3, 0.32)))
     b.material("dark", "metal", colours=(DARK,), fixed=True)
     {"liner": _liner, "propeller": _propeller, "fighter": _fighter, "biplane": _propeller}[
-        style := pick(rng, "liner", "liner", "propeller", "fighter", "biplane")
+        style := pick(rng, "liner", "liner", "liner", "propeller", "fighter", "biplane")
     ](Frame(b), rng, style)
 
 
@@ -66,7 +66,7 @@ def _fin(f: Frame, base: float, length: float, sweep: float, bottom: float, heig
 
 
 def _liner(f: Frame, rng: np.random.Generator, _: str) -> None:
-    length, r = near(rng, 30.0, 0.15), near(rng, 1.9)
+    length, r = near(rng, 25.0, 0.1), near(rng, 1.9)
     rows = [(0, -0.5 * length, -0.2 * r, 0.35 * r, 0.35 * r), (0, -0.46 * length, -0.1 * r, 0.75 * r, 0.75 * r), (0,
             -0.38 * length, 0, r, r), (0, 0, 0, r, r), (0, 0.2 * length, 0, r, r), (0, 0.36 * length, 0.25 * r, 0.65 *
             r, 0.7 * r), (0, 0.5 * length, 0.55 * r, 0.15 * r, 0.18 * r)]  # fmt: skip
@@ -106,7 +106,8 @@ def _propeller(f: Frame, rng: np.random.Generator, style: str) -> None:
     length, r = near(rng, 7.5), near(rng, 0.62)
     rows = [(0, -0.44 * length, 0, 0.75 * r, 0.75 * r), (0, -0.3 * length, 0, r, r),
             (0, -0.05 * length, 0.05 * r, r, 1.1 * r),
-            (0, 0.25 * length, 0.15 * r, 0.55 * r, 0.6 * r), (0, 0.5 * length, 0.3 * r, 0.15 * r, 0.22 * r)]  # fmt: skip
+            (0, 0.25 * length, 0.15 * r, 0.55 * r, 0.6 * r),
+            (0, 0.5 * length, 0.3 * r, 0.15 * r, 0.22 * r)]  # fmt: skip
     _fuselage(f, rows, -0.14 * length, caps=(0.3, 0.6))
     f.piece("head", ball(0.72 * r, 0.11 * length, 0.62 * r, (0, -0.08 * length, 0.95 * r), segments=14), "glass")
     f.piece("engine", disc(0.82 * r, 0.09 * length, (0, -0.46 * length, 0), axis="y"), "engine")
@@ -127,9 +128,10 @@ def _propeller(f: Frame, rng: np.random.Generator, style: str) -> None:
     levels = (-0.55 * r, 1.9 * r) if biplane else ((1.25 * r,) if rng.random() < 0.5 else (-0.4 * r,))
     for z, place in zip(levels, ("bottom", "top"), strict=False):
         rise = 0.04 * span
-        rows = [(0.0, 0.15 * length, z, 0.1 * length, 0.12 * r), (0.6 * span, 0.15 * length, z + 0.6 * rise, 0.095 *
-                length, 0.1 * r), (span, 0.13 * length, z + rise, 0.07 * length, 0.05 * r)]  # fmt: skip
-        f.both("wing", wing(rows, steps=2, sides=10), "wing")
+        plan = [(0.0, 0.15 * length, z, 0.1 * length, 0.12 * r),
+                (0.6 * span, 0.15 * length, z + 0.6 * rise, 0.095 * length, 0.1 * r),
+                (span, 0.13 * length, z + rise, 0.07 * length, 0.05 * r)]  # fmt: skip
+        f.both("wing", wing(plan, steps=2, sides=10), "wing")
         f.pair("wing", "tip", (span, -0.13 * length, z + rise), place if biplane else "")
     if biplane:
         for x in (0.35 * span, 0.75 * span):
@@ -237,7 +239,9 @@ def _sail(f: Frame, luff: tuple[Floats, Floats], clew: Floats, belly: float, pla
 def _cloth(points: Floats, thickness: float = 0.03) -> Mesh:
     """Two-sided sheet over an R x C x 3 grid."""
     normals = np.cross(np.gradient(points, axis=0), np.gradient(points, axis=1))
-    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    normals = np.where(length > 1e-9, normals / np.maximum(length, 1e-9), 0)
+    normals[-1] = normals[-2]  # the upper edge of a triangular sail is a point, which has no normal
     rows, columns = points.shape[:2]
     index = np.arange(rows * columns).reshape(rows, columns)
     a, b, c, d = (index[:-1, :-1].ravel(), index[:-1, 1:].ravel(), index[1:, 1:].ravel(), index[1:, :-1].ravel())
@@ -248,7 +252,7 @@ def _cloth(points: Floats, thickness: float = 0.03) -> Mesh:
                 np.concatenate([out, -out]))  # fmt: skip
 
 
-@category("boat", flavours={"partimagenet": "boat"}, supercategory="transportation", support="water", size=9.0)
+@category("boat", flavours={"partimagenet": "boat"}, supercategory="transportation", support="water", size=11.0)
 def boat(b: ObjectBuilder, rng: np.random.Generator) -> None:
     """A sailing boat, a two-masted ship with square sails, or a motor boat."""
     b.material("main", "paint", colours=PAINTS)

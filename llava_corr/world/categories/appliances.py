@@ -6,7 +6,7 @@ import numpy as np
 
 from ..objects import ObjectBuilder, category
 from ..shapes import lathe, merge, torus
-from ._forms import DARK, STEEL, WHITE, Frame, Part, ball, block, disc, near, rod
+from ._forms import DARK, STEEL, WHITE, Frame, Part, ball, block, disc, near, rod, shifted
 from ._furniture import back_corners, corners, handle_mesh
 
 _CASES = (WHITE, (0.9, 0.89, 0.85), (0.66, 0.67, 0.69), (0.2, 0.2, 0.22), (0.6, 0.15, 0.13), (0.62, 0.74, 0.74))
@@ -33,7 +33,7 @@ def _body(
     f.pair("top", "corner", (w / 2, d / 2, h), "", "rear")
 
 
-def _dials(f: Frame, part: Part, places: list[float], y: float, z: float, radius: float) -> None:
+def _dials(f: Frame, part: Part, places: list[float], y: float, z: float, radius: float, where: str = "") -> None:
     for x in places:
         knob = merge(
             disc(radius, 0.025, (x, y - 0.012, z), axis="y", segments=14),
@@ -41,7 +41,7 @@ def _dials(f: Frame, part: Part, places: list[float], y: float, z: float, radius
         )
         f.piece(part, knob, "metal")
     if places:
-        f.keypoint("dial", "center", (places[0], y - 0.03, z), "right" if places[0] < 0 else "left")
+        f.keypoint("dial", "center", (places[0], y - 0.03, z), where or ("right" if places[0] < 0 else "left"))
 
 
 def _display(f: Frame, part: Part, x: float, y: float, z: float, w: float) -> None:
@@ -49,10 +49,12 @@ def _display(f: Frame, part: Part, x: float, y: float, z: float, w: float) -> No
     f.piece(part, block(0.7 * w, 0.004, 0.18 * w, (x, y - 0.005, z)), "display")
 
 
-def _grip(f: Frame, part: Part, x: float, y: float, z: float, length: float, *, upright: bool = False) -> None:
+def _grip(
+    f: Frame, part: Part, x: float, y: float, z: float, length: float, *, upright: bool = False, where: str = ""
+) -> None:
     mesh = handle_mesh("upright" if upright else "bar", length).scale(1.6 if upright else 1, 1.5, 1 if upright else 1.6)
     f.piece(part, mesh.move(x, y, z), "metal")
-    f.keypoint("handle", "center", (x, y - 0.045, z))
+    f.keypoint("handle", "center", (x, y - 0.045, z), where)
 
 
 @category("refrigerator", flavours={"ade20k_part_234": "refrigerator"}, support="floor", size=1.75)
@@ -73,18 +75,28 @@ def refrigerator(b: ObjectBuilder, rng: np.random.Generator) -> None:
     face = y - 0.062
     if wide and rng.random() < 0.6:
         leaf("drawer", -w / 2, low, w / 2, split)
-        _grip(f, "drawer", 0, face, split - 0.09, 0.5 * w)
+        _grip(f, "drawer", 0, face, split - 0.09, 0.5 * w, where="bottom")
         bottom = split
     else:
         bottom = low
     if wide:
         for side in (-1, 1):
             leaf("door", min(0, side * w / 2), bottom, max(0, side * w / 2), h)
-            _grip(f, "door", side * 0.045, face, (bottom + h) / 2, 0.4 * (h - bottom), upright=True)
+            word = "left" if side > 0 else "right"
+            _grip(f, "door", side * 0.045, face, (bottom + h) / 2, 0.4 * (h - bottom), upright=True, where=word)
     else:
-        for z0, z1 in ((low, split), (split, h)):
+        for z0, z1, word in ((low, split, "bottom"), (split, h, "top")):
             leaf("door", -w / 2, z0, w / 2, z1)
-            _grip(f, "door", pull * (w / 2 - 0.06), face, (z0 + z1) / 2, min(0.4 * (z1 - z0), 0.4), upright=True)
+            _grip(
+                f,
+                "door",
+                pull * (w / 2 - 0.06),
+                face,
+                (z0 + z1) / 2,
+                min(0.4 * (z1 - z0), 0.4),
+                upright=True,
+                where=word,
+            )
     if rng.random() < 0.6:
         x, z = (-0.25 * w if wide else -pull * 0.2 * w), h - 0.42
         f.piece("button panel", block(0.16, 0.008, 0.24, (x, face - 0.002, z)), "panel")
@@ -175,8 +187,8 @@ def _burners(f: Frame, rng: np.random.Generator, w: float, d: float, z: float) -
                     lathe([(0, 0.0), (0.5 * r, 0.0), (0.45 * r, 0.018), (0, 0.02)], segments=14).move(*at, z),
                     "dark",
                 )
-                bars = [rod((at[0] - 1.15 * r, at[1], z + 0.03), (at[0] + 1.15 * r, at[1], z + 0.03), 0.006, sides=6),
-                        rod((at[0], at[1] - 1.15 * r, z + 0.03), (at[0], at[1] + 1.15 * r, z + 0.03), 0.006, sides=6)]  # fmt: skip
+                long, top = 1.15 * r, shifted((*at, z), z=0.03)
+                bars = [rod(shifted(top, *way), shifted(top, *-way), 0.006, sides=6) for way in np.eye(3)[:2] * long]
                 feet = [block(0.012, 0.012, 0.03, (at[0] + k * 1.1 * r, at[1], z + 0.015)) for k in (-1, 1)]
                 f.piece("burner", merge(*bars, *feet), "dark")
             else:
@@ -191,7 +203,7 @@ def cooking_stove(b: ObjectBuilder, rng: np.random.Generator) -> None:
     _casing(b)
     w, d, h = near(rng, 0.64), near(rng, 0.6, 0.06), near(rng, 0.88, 0.04)
     f = Frame(b)
-    _body(f, w, d, h, low=0.03, side="stove", top="stove", back="stove")
+    _body(f, w, d, h, low=0.0, side="stove", top="stove", back="stove")
     y, band = -d / 2, near(rng, 0.11)
     f.piece("stove", block(w + 0.004, d + 0.01, 0.02, (0, 0, h)), "front")
     _burners(f, rng, w, d, h + 0.01)
@@ -264,8 +276,8 @@ def microwave(b: ObjectBuilder, rng: np.random.Generator) -> None:
     f.piece("button panel", block(panel - 0.01, 0.012, tall - 0.01, (cx, y - 0.008, z)), "panel")
     _display(f, "button panel", cx, face - 0.002, z + 0.36 * tall, 0.7 * panel)
     if rng.random() < 0.5:
-        _dials(f, "button panel", [cx], face - 0.002, z + 0.02, 0.2 * panel)
-        _dials(f, "button panel", [cx], face - 0.002, z - 0.28 * tall, 0.2 * panel)
+        _dials(f, "button panel", [cx], face - 0.002, z + 0.02, 0.2 * panel, "top")
+        _dials(f, "button panel", [cx], face - 0.002, z - 0.28 * tall, 0.2 * panel, "bottom")
     else:
         keys = [
             block(0.2 * panel, 0.008, 0.07 * tall, (cx + i * 0.27 * panel, face - 0.004, z + (0.12 - 0.13 * j) * tall))

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..objects import ObjectBuilder, category
 from ..shapes import extrude, merge, rounded_rectangle, torus
-from ._forms import BLACK, DARK, WHITE, Frame, Part, ball, block, disc, near, pick, rod, soft_block
+from ._forms import BLACK, DARK, WHITE, Frame, Part, ball, block, disc, near, pick, ranked, rod, soft_block
 from ._furniture import (
     CLOTHS,
     back_corners,
@@ -112,7 +112,7 @@ def _pedestal(f: Frame, z: float, spread: float, style: str) -> None:
     size=1.4,
 )
 def table(b: ObjectBuilder, rng: np.random.Generator) -> None:
-    """Dining and side tables: rectangular, round or oval, on four legs or a pedestal, with apron, drawer, shelf, wheels."""
+    """Dining and side tables: square or round, on legs or a pedestal, with apron, drawer, shelf, wheels."""
     wooden(b)
     wooden(b, "front")
     metallic(b, "handle")
@@ -209,14 +209,18 @@ def desk(b: ObjectBuilder, rng: np.random.Generator) -> None:
         x = side * (w - box - 0.04) / 2
         f.piece("", block(box, d - 0.06, under - 0.09, (x, 0.01, (under + 0.09) / 2)), "main")
         x0, x1, y = x - box / 2, x + box / 2, 0.04 - d / 2
+        place = "left" if side > 0 else "right"
         if rng.random() < 0.3:
-            front(f, "door", (x0, 0.09, x1, under - 0.15), y, style=pull, at="left" if side < 0 else "right")
-            front(f, "drawer", (x0, under - 0.15, x1, under), y, style=pull)
+            front(
+                f, "door", (x0, 0.09, x1, under - 0.15), y, style=pull, at="left" if side < 0 else "right", where=place
+            )
+            front(f, "drawer", (x0, under - 0.15, x1, under), y, style=pull, where=place)
         else:
             count = int(rng.integers(2, 5))
             for k in range(count):
                 tall = (under - 0.09) / count
-                front(f, "drawer", (x0, 0.09 + k * tall, x1, 0.09 + (k + 1) * tall), y, style=pull)
+                where = f"{ranked(k, count, 'bottom', 'top')} {place}"
+                front(f, "drawer", (x0, 0.09 + k * tall, x1, 0.09 + (k + 1) * tall), y, style=pull, where=where)
         for sy in (-1, 1):
             for sx in (-1, 1):
                 f.piece(
@@ -263,8 +267,8 @@ def pool_table(b: ObjectBuilder, rng: np.random.Generator) -> None:
     legs(f, "leg", w / 2 - 0.2, d / 2 - 0.18, z - 0.1, near(rng, 0.075), style=pick(rng, "turned", "square"))
     corners(f, "top", w / 2, d / 2, z + 0.03)
     for _ in range(int(rng.integers(2, 7))):
-        x, y = rng.uniform(-0.38, 0.38) * w, rng.uniform(-0.33, 0.33) * d
-        f.piece("", ball(0.03, 0.03, 0.03, (x, y, z + 0.01), segments=10), "ball")
+        spot = (rng.uniform(-0.38, 0.38) * w, rng.uniform(-0.33, 0.33) * d, z + 0.01)
+        f.piece("", ball(0.03, 0.03, 0.03, spot, segments=10), "ball")
 
 
 def shifted_up(at: tuple[float, float, float], rise: float) -> tuple[float, float, float]:

@@ -18,6 +18,7 @@ from ._forms import (
     pick,
     placed,
     rod,
+    settle,
     shifted,
     upright,
     wing,
@@ -62,7 +63,7 @@ def _bird_head(f: Frame, style: str, radius: float, bill: float, thick: float) -
         rows = [(*root, thick, 1.2 * thick), (0, root[1] - 0.7 * bill, root[2], 0.7 * thick, 0.8 * thick),
                 (0, root[1] - 0.8 * bill, root[2] - 1.1 * thick, 0.15 * thick, 0.2 * thick)]  # fmt: skip
         f.piece("head", loft(rows, sides=8, caps=(0, 0.5)), "bill")
-        tip = rows[-1][:3]
+        tip = np.array(rows[-1][:3])
     else:
         f.piece("head", rod(root, tip, thick, 0.1 * thick, sides=8), "bill")
     if style == "parrot":
@@ -108,7 +109,7 @@ def _bird_neck(f: Frame, length: float, half: float, neck: float, size: float) -
     return head
 
 
-@category("bird", flavours={"partimagenet": "bird"}, supercategory="animals", support="ground", size=0.35)
+@category("bird", flavours={"partimagenet": "bird"}, supercategory="animals", support="ground", size=0.5)
 def bird(b: ObjectBuilder, rng: np.random.Generator) -> None:
     """A standing song bird, duck, heron, raptor or parrot with folded wings."""
     _plumage(b)
@@ -128,6 +129,7 @@ def bird(b: ObjectBuilder, rng: np.random.Generator) -> None:
     f.pair("wing", "tip", folded[-1][:3])
     f.pair("wing", "center", shifted(folded[1][:3], 0.16 * half))
     _bird_legs(level, half, legs, lift)
+    settle(b)
 
 
 def _bird_legs(f: Frame, half: float, legs: float, lift: float) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..objects import ObjectBuilder, category
 from ..shapes import merge, rounded_rectangle
-from ._forms import WHITE, Frame, block, disc, near, pick, rod
+from ._forms import WHITE, Frame, block, disc, near, pick, rod, settle
 from ._vehicle import Chassis, bumper, lights, pane, shell, vehicle_looks, wheels
 
 
@@ -47,12 +47,13 @@ def bus(b: ObjectBuilder, rng: np.random.Generator) -> None:
     f.pair("windshield", "corner", (0.88 * c.half, y0 - 0.01, decks[0][1] + 0.15), "front", "top")
     for x in (-0.5, 0.1):
         f.piece("wiper", rod((x, y0 - 0.03, 1.3), (x + 0.5, y0 - 0.03, 1.65), 0.02, sides=5), "trim")
-    for y in (c.front - 1.05, 0.02 * length):
-        _bus_door(f, c, y)
+    for word, y in (("front", c.front - 1.05), ("middle", 0.02 * length)):
+        _bus_door(f, c, y, word)
     _ends(f, c, 0.95, 0.14, tall)
     if rng.random() < 0.7:
         f.piece("logo", block(1.5, 0.03, 0.26, (0, y0 - 0.01, tall - 0.28)), "lamp")
     wheels(f, c, 5)
+    settle(b)
 
 
 def _box(
@@ -85,12 +86,12 @@ def _bus_windows(f: Frame, c: Chassis, z0: float, z1: float, count: int) -> None
     f.both("window", merge(*panes), "glass")
 
 
-def _bus_door(f: Frame, c: Chassis, y: float) -> None:
+def _bus_door(f: Frame, c: Chassis, y: float, word: str) -> None:
     x = -(c.half + 0.012)
     f.piece("door", block(0.03, 1.15, 2.0, (x, y, 1.42)), "second")
     for s in (-1, 1):
         f.piece("door", block(0.05, 0.46, 1.6, (x, y + s * 0.27, 1.5)), "glass")
-    f.keypoint("door", "center", (x - 0.025, y, 1.42), "right")
+    f.keypoint("door", "center", (x - 0.025, y, 1.42), f"{word} right")
 
 
 def _ends(f: Frame, c: Chassis, lamp: float, size: float, tall: float) -> None:
@@ -108,7 +109,7 @@ def _ends(f: Frame, c: Chassis, lamp: float, size: float, tall: float) -> None:
     f.pair("mirror", "center", (c.half + 0.2, y0 + 0.05, 0.62 * tall))
 
 
-def _snub_nose(f: Frame, c: Chassis, tall: float, y1: float, hood: bool) -> None:
+def _snub_nose(f: Frame, c: Chassis, tall: float, y1: float, *, hood: bool, wiper: str) -> None:
     """The driver's cab of vans and trucks: sloping screen, side windows, doors, hood, wipers."""
     y0, half, roof = -0.5 * c.length, c.half, 0.9 * c.half
     sill, lean = 0.56 * tall, (0.75 if hood else 0.15)
@@ -120,7 +121,7 @@ def _snub_nose(f: Frame, c: Chassis, tall: float, y1: float, hood: bool) -> None
     f.piece("", shell(outline[::-1], widths[::-1]), "main")
     if hood:
         f.piece(
-            "hood",
+            "",
             pane(
                 [
                     (-0.8 * half, y0 + 0.04, nose + 0.02),
@@ -144,9 +145,7 @@ def _snub_nose(f: Frame, c: Chassis, tall: float, y1: float, hood: bool) -> None
     f.pair("windshield", "corner", (0.88 * half, p0, z0), "front", "bottom")
     f.pair("windshield", "corner", (0.82 * roof, p1, z1), "front", "top")
     for x in (-0.45, 0.1):
-        f.piece(
-            "wiper", rod((x * half, p0 - 0.03, z0), ((x + 0.4) * half, p0 + 0.04, z0 + 0.12), 0.014, sides=5), "trim"
-        )
+        f.piece(wiper, rod((x * half, p0 - 0.03, z0), ((x + 0.4) * half, p0 + 0.04, z0 + 0.12), 0.014, sides=5), "trim")
     rear = min(max(top + 0.75, c.front + 1.35 * c.wheel), y1 - 0.06)
     wide = 0.98 - 0.08 * 0.1, 0.98 - 0.08 * 0.86
     side = [
@@ -189,7 +188,7 @@ def van(b: ObjectBuilder, rng: np.random.Generator) -> None:
     c = Chassis(length, 0.98, near(rng, 0.36, 0.06), -0.32 * length, 0.3 * length, 0.26)
     f = Frame(b)
     y1 = 0.5 * length
-    _snub_nose(f, c, tall, y1, True)
+    _snub_nose(f, c, tall, y1, hood=True, wiper="wiper")
     sill = 0.56 * tall
     if rng.random() < 0.55:
         panes = []
@@ -224,6 +223,7 @@ def van(b: ObjectBuilder, rng: np.random.Generator) -> None:
     f.piece("logo", disc(0.07, 0.03, (0, -0.5 * length - 0.01, 0.4 * tall), axis="y"), "rim")
     f.pair("roof", "corner", (0.9 * c.half, y1, tall), "", "rear")
     wheels(f, c, int(rng.integers(3, 7)))
+    settle(b)
 
 
 @category("truck", flavours={"ade20k_part_234": "truck"}, supercategory="transportation", support="ground", size=7.0)
@@ -243,7 +243,7 @@ def truck(b: ObjectBuilder, rng: np.random.Generator) -> None:
     cab = -0.5 * length + near(rng, 2.0, 0.08)
     tall, y1 = near(rng, 2.4, 0.06), 0.5 * length
     hooded = rng.random() < 0.4
-    _snub_nose(f, c, tall, cab, hooded)
+    _snub_nose(f, c, tall, cab, hood=hooded, wiper="")
     f.piece("", block(1.5, length - 2.0, 0.22, (0, cab / 2 + y1 / 2, c.floor + 0.35)), "trim")
     bed, long, y = 0.98, y1 - cab - 0.15, (cab + 0.15 + y1) / 2
     style = pick(rng, "box", "open", "tank")
@@ -269,3 +269,4 @@ def truck(b: ObjectBuilder, rng: np.random.Generator) -> None:
     f.piece("logo", disc(0.09, 0.03, (0, -0.5 * length - 0.01, 0.5 * tall), axis="y"), "rim")
     f.pair("roof", "corner", (0.9 * c.half, cab, tall), "", "middle")
     wheels(f, c, 5)
+    settle(b)

@@ -6,14 +6,14 @@ import numpy as np
 
 from ..objects import ObjectBuilder, category
 from ..shapes import Floats, merge
-from ._forms import Frame, block, disc, near, pick, rod
+from ._forms import Frame, block, disc, near, pick, rod, settle
 from ._vehicle import Chassis, bumper, lights, mirrors, named, pane, shell, vehicle_looks, wheels
 
 
 def _side_window(
     y0: float, y1: float, z0: float, z1: float, top0: float, top1: float, low: float, high: float
 ) -> Floats:
-    """Corners on the left side: the sill from y0 to y1 at z0, the upper edge from top0 to top1 at z1; half widths per height."""
+    """Corners on the left side: sill from y0 to y1 at z0, upper edge from top0 to top1 at z1, half widths low, high."""
     return np.array([(low, y0, z0), (low, y1, z0), (high, top1, z1), (high, top0, z1)])
 
 
@@ -61,6 +61,7 @@ def car(b: ObjectBuilder, rng: np.random.Generator) -> None:
     _cabin(f, c, style, (bonnet, boot, sill, tall))
     _car_details(f, c, rng, (y0, y1, nose, sill, middle))
     wheels(f, c, int(rng.integers(3, 7)))
+    settle(b)
 
 
 def _cabin(f: Frame, c: Chassis, style: str, size: tuple[float, float, float, float]) -> None:

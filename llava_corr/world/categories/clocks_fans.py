@@ -6,7 +6,7 @@ import numpy as np
 
 from ..objects import ObjectBuilder, category
 from ..shapes import extrude, lathe, merge, rounded_rectangle, torus, tube
-from ._forms import BLACK, DARK, WHITE, Frame, Part, ball, block, disc, near, pick, placed, rod, shifted
+from ._forms import BLACK, DARK, WHITE, Frame, Part, ball, block, compass, disc, near, pick, placed, rod, shifted
 from ._furniture import BRASS, metallic, wooden
 
 _GLOW = ((1.0, 0.92, 0.75), (1.0, 0.97, 0.9))
@@ -37,8 +37,8 @@ def _dial(f: Frame, rng: np.random.Generator, radius: float, y: float, numerals:
         {"ade20k_part_234": "face", "paco_lvis": "hand"}, disc(0.06 * radius, 0.02, (0, y - 0.01, 0), axis="y"), "ink"
     )
     f.keypoint("face", "center", (0, y - 0.02, 0))
-    for word, at in (("top", (0, 1)), ("bottom", (0, -1)), ("left", (1, 0)), ("right", (-1, 0))):
-        f.keypoint("face", "rim", (at[0] * radius, y - 0.005, at[1] * radius), "", word)
+    for word, sx, sz in (("top", 0, 1), ("bottom", 0, -1), ("left", 1, 0), ("right", -1, 0)):
+        f.keypoint("face", "rim", (sx * radius, y - 0.005, sz * radius), "", word)
 
 
 def _clockwork(b: ObjectBuilder) -> None:
@@ -151,8 +151,9 @@ def fan(b: ObjectBuilder, rng: np.random.Generator) -> None:
         spin.piece(
             {"paco_lvis": "bracket", "ade20k_part_234": "blade"}, block(0.035, 0.14, 0.012, (0, -0.14, 0)), "metal"
         )
-        spin.keypoint("blade", "tip", (0, -span, 0.0))
-        spin.keypoint("blade", "root", (0, -0.19, 0.0))
+        word = compass(*(spin.matrix[:2, :3] @ (0.0, -1.0, 0.0)))
+        spin.keypoint("blade", "tip", (0, -span, 0.0), word)
+        spin.keypoint("blade", "root", (0, -0.19, 0.0), word)
     if rng.random() < 0.7:
         f.piece(
             {"paco_lvis": "light", "ade20k_part_234": ""},
@@ -170,7 +171,7 @@ def fan(b: ObjectBuilder, rng: np.random.Generator) -> None:
     f.keypoint("canopy", "rim", (0, -0.075, 0), "", "front")
 
 
-@category("standing fan", flavours={"paco_lvis": "fan"}, support="floor", size=1.2)
+@category("standing fan", flavours={"paco_lvis": "fan"}, support="floor", size=0.9)
 def standing_fan(b: ObjectBuilder, rng: np.random.Generator) -> None:
     """A caged fan on a column, or a short one for tables."""
     b.material("main", "plastic", "metal", colours=(WHITE, DARK, (0.5, 0.6, 0.65), (0.75, 0.75, 0.72)))

@@ -74,8 +74,10 @@ def television(b: ObjectBuilder, rng: np.random.Generator) -> None:
             ),
             "key",
         )
-        f.piece("base", merge(*(disc(0.025, low, (s * 0.4 * w, -0.3 * d, low / 2)) for s in (-1, 1)),
-                              *(disc(0.025, low, (s * 0.3 * w, 0.3 * d, low / 2)) for s in (-1, 1))), "main")  # fmt: skip
+        feet = [
+            disc(0.025, low, (s * x, y * d, low / 2)) for s in (-1, 1) for x, y in ((0.4 * w, -0.3), (0.3 * w, 0.3))
+        ]
+        f.piece("base", merge(*feet), "main")
         y = front - 0.006
         for word, side in (("top", 1), ("bottom", -1)):
             f.keypoint("screen", "corner", (cx + 0.47 * wide, y - 0.006, z + side * 0.38 * h), "", f"{word} left")
@@ -157,7 +159,7 @@ def toilet(b: ObjectBuilder, rng: np.random.Generator) -> None:
     f = Frame(b)
     rows = [
         (0, -0.03, 0.0, 0.12, 0.19),
-        (0, -0.02, 0.12, 0.1, 0.16),
+        (0, -0.03, 0.12, 0.1, 0.16),
         (0, -0.06, 0.26, 0.8 * w, 0.85 * d),
         (0, -0.08, z - 0.02, w, d),
     ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..objects import ObjectBuilder, category
 from ..shapes import Floats, Mesh, lathe, merge, torus, tube
-from ._forms import WHITE, Frame, Part, ball, block, disc, near, pick, placed, rod, smooth
+from ._forms import WHITE, Frame, Part, ball, block, compass, disc, near, pick, placed, rod, smooth
 from ._furniture import metallic
 
 _GLOW = ((1.0, 0.92, 0.75), (1.0, 0.97, 0.9))
@@ -162,7 +162,7 @@ def floor_lamp(b: ObjectBuilder, rng: np.random.Generator) -> None:
             angle = np.radians(120 * k + 60)
             foot = np.array([0.27 * np.sin(angle), -0.27 * np.cos(angle), 0])
             f.piece("base", rod(foot, (0, 0, 0.8 * z), 0.014), "base")
-            f.keypoint("base", "end", foot)
+            f.keypoint("base", "end", foot, compass(*foot[:2]))
     else:
         f.piece("base", disc(r, 0.03, (0, 0, 0.015), segments=26), "base")
         _foot_points(f, r)
@@ -212,21 +212,19 @@ def chandelier(b: ObjectBuilder, rng: np.random.Generator) -> None:
     low = z - 0.24 - 0.1 * np.sin(1.2 * np.pi * t) + 0.1 * t**2
     arm = tube(np.column_stack([np.zeros(9), -0.03 - (r - 0.03) * t, low]), 0.009, sides=6)
     for k in range(count):
-        degrees = 360 * (k + 0.5) / count
+        degrees = 360 * k / count
         way = np.array([np.sin(np.radians(degrees)), -np.cos(np.radians(degrees)), 0])
         f.piece("arm", arm.rotate("z", degrees), "metal")
-        side = "left" if way[0] > 1e-6 else "right" if way[0] < -1e-6 else "rear"
-        _candle(f, r * way + np.array([0, 0, low[-1]]), shaded, side, k in (0, count - 1))
+        _candle(f, r * way + np.array([0, 0, low[-1]]), shaded, compass(way[0], way[1]))
     f.keypoint("canopy", "center", (0, 0, -0.04))
     f.keypoint("column", "bottom", (0, 0, z - 0.36))
 
 
-def _candle(f: Frame, end: Floats, shaded: bool, side: str, front: bool) -> None:
+def _candle(f: Frame, end: Floats, shaded: bool, words: str) -> None:
     x, y, z = end
     f.piece("arm", disc(0.032, 0.012, (x, y, z + 0.004), segments=12), "metal")
     f.piece("bulb", rod((x, y, z), (x, y, z + 0.08), 0.012), "glass")
     f.piece("light source", ball(0.016, 0.016, 0.034, (x, y, z + 0.105), segments=8), "glow")
-    words = f"{'front ' if front else ''}{side}".strip()
     if shaded:
         f.piece("shade", _shade(0.07, 0.04, 0.06, 0.15).move(x, y, z), "shade")
     f.keypoint("light", "tip", (x, y, z + (0.15 if shaded else 0.14)), words)
@@ -240,7 +238,7 @@ def sconce(b: ObjectBuilder, rng: np.random.Generator) -> None:
     f = Frame(b)
     tall, out = near(rng, 0.24, 0.25), near(rng, 0.14, 0.2)
     if rng.random() < 0.5:
-        f.piece("backplate", disc(0.055, 0.02, (0, -0.01, 0), axis="y", segments=20).scale(1, 1, tall / 0.18), "metal")
+        f.piece("backplate", disc(0.055, 0.02, (0, -0.01, 0), axis="y", segments=20).scale(1, 1, tall / 0.11), "metal")
     else:
         f.piece("backplate", block(0.09, 0.02, tall, (0, -0.01, 0)), "metal")
     double = rng.random() < 0.4

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..objects import ObjectBuilder, category
 from ..shapes import Floats
-from ._forms import BLACK, DARK, WHITE, Frame, Part, ball, loft, near, placed, rod, shifted
+from ._forms import BLACK, DARK, WHITE, Frame, Part, ball, loft, near, placed, rod, settle, shifted
 
 # PartImageNet's biped against ADE20K's person.
 PARTS: dict[str, Part] = {
@@ -55,6 +55,10 @@ def _arms(f: Frame, s: Body, swings: tuple[float, float], raise_: float, looks: 
         bent = fore + np.radians(12 + raise_)
         end = joint + half * np.array([side * 0.04, -np.sin(bent), -np.cos(bent)])
         _limb(f, "arm", start, joint, end, s.limb, looks[0])
+        lowest = 1.6 * s.limb  # knuckles rest on the ground, they do not sink into it
+        while (f.matrix[2, :3] @ end + f.matrix[2, 3] < lowest) and bent < 2.2:
+            bent += 0.12
+            end = joint + half * np.array([side * 0.04, -np.sin(bent), -np.cos(bent)])
         hand = end + 0.9 * s.limb * np.array([0, -np.sin(bent), -np.cos(bent)])
         f.piece(PARTS["hand"], ball(0.75 * s.limb, 0.9 * s.limb, 1.5 * s.limb, hand, segments=10), looks[1])
         f.keypoint("arm", "elbow", shifted(joint, side * 0.8 * s.limb, 0, 0), word)
@@ -146,6 +150,7 @@ def ape(b: ObjectBuilder, rng: np.random.Generator) -> None:
              40)), near(rng, 0.92), near(rng, 0.095), near(rng, 0.1), (0.16, 0.16, 0.19), 0.02,
              crouch=float(rng.uniform(15, 30)), spread=float(rng.uniform(12, 24)))  # fmt: skip
     _primate(b, rng, s, ears=near(rng, 0.11))
+    settle(b)
 
 
 @category("monkey", flavours={"partimagenet": "monkey"}, supercategory="animals", support="ground", size=0.7)
@@ -167,6 +172,7 @@ def monkey(b: ObjectBuilder, rng: np.random.Generator) -> None:
     upright.piece(PARTS["tail"], loft(rows, steps=4, sides=8, caps=(0.5, 1)), "main")
     upright.keypoint("tail", "tip", rows[-1, :3])
     upright.keypoint("tail", "base", rows[0, :3])
+    settle(b)
 
 
 @category("person", flavours={"ade20k_part_234": "person"}, support="floor", size=1.75)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..objects import Flavour, ObjectBuilder, category
-from ._forms import BLACK, DARK, IVORY, PINK, WHITE, pick
+from ._forms import BLACK, DARK, IVORY, PINK, WHITE, pick, settle
 from ._quadruped import quadruped
 from ._quadruped_spec import Spec, draw_pose, vary
 
@@ -175,6 +175,14 @@ SPECIES: dict[str, Spec | Callable[[np.random.Generator], Spec]] = {
 }  # fmt: skip
 
 
+SIZES = {
+    # largest extents in metres, horns and tails included
+    "dog": 0.85, "cat": 0.7, "bear": 2.1, "antelope": 1.7, "ox": 2.8, "sheep": 1.2, "goat": 1.2, "tiger": 2.7,
+    "leopard": 2.0, "fox": 1.2, "camel": 3.1, "squirrel": 0.34, "swine": 1.4, "wolf": 1.5, "panda": 1.6,
+    "water buffalo": 2.7, "cougar": 1.9, "otter": 1.2, "badger": 0.89,
+}  # fmt: skip
+
+
 def species(name: str, rng: np.random.Generator) -> Spec:
     """One animal of a species: its drawn variant with varied proportions."""
     spec = SPECIES[name]
@@ -185,16 +193,15 @@ def _register(name: str) -> None:
     flavours: dict[Flavour, str] = {"partimagenet": name}
     if name == "dog":
         flavours["paco_lvis"] = "dog"
-    typical = SPECIES[name]
-    typical = typical if isinstance(typical, Spec) else typical(np.random.default_rng(0))
 
-    @category(name, flavours=flavours, supercategory="animals", support="ground", size=1.8 * typical.height)
+    @category(name, flavours=flavours, supercategory="animals", support="ground", size=SIZES[name])
     def program(b: ObjectBuilder, rng: np.random.Generator) -> None:
         spec = species(name, rng)
         b.material("tooth", "ceramic", colours=(WHITE,), fixed=True)
         b.material("ear", "fur", colours=(BROWN, SOOT, *spec.coat[:1]))
         b.material("tuft", "fur", colours=(SOOT, BROWN))
         quadruped(b, spec, draw_pose(rng), phase=float(rng.uniform(0, 6)))
+        settle(b)
 
 
 for _name in SPECIES:

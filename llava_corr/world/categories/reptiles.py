@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from ..objects import ObjectBuilder, category
 from ..shapes import Floats, Mesh, tube
-from ._forms import BLACK, DARK, IVORY, Frame, ball, loft, near, placed, rod, select, shifted, spikes
+from ._forms import BLACK, DARK, IVORY, Frame, ball, loft, near, placed, rod, select, settle, shifted, spikes
 
 GREENS = ((0.3, 0.48, 0.2), (0.42, 0.5, 0.25), (0.25, 0.36, 0.2), (0.5, 0.42, 0.25), (0.35, 0.55, 0.3))
 PALE = ((0.78, 0.75, 0.55), IVORY, (0.7, 0.68, 0.45))
@@ -105,6 +105,7 @@ def snake(b: ObjectBuilder, rng: np.random.Generator) -> None:
         f.keypoint("back", "center", shifted(path[k], 0, 0, thick * grow[k]), "", word)
     turn = np.degrees(np.arctan2(way[0], -way[1]))
     _snake_head(Frame(b, placed(*path[-1], ("x", float(rng.uniform(0, 15))), ("z", turn))), thick)
+    settle(b)
 
 
 def _banded(f: Frame, mesh: Mesh, rings: int, sides: int, period: int) -> None:
@@ -123,7 +124,8 @@ def _banded(f: Frame, mesh: Mesh, rings: int, sides: int, period: int) -> None:
 def _snake_head(f: Frame, thick: float) -> None:
     rows = [(0, 0.6 * thick, 0, 0.75 * thick, 0.7 * thick),
             (0, -0.8 * thick, 0.1 * thick, 1.35 * thick, 0.85 * thick),
-            (0, -2.2 * thick, 0, 1.0 * thick, 0.6 * thick), (0, -3.1 * thick, -0.05 * thick, 0.6 * thick, 0.4 * thick)]  # fmt: skip
+            (0, -2.2 * thick, 0, 1.0 * thick, 0.6 * thick),
+            (0, -3.1 * thick, -0.05 * thick, 0.6 * thick, 0.4 * thick)]  # fmt: skip
     f.piece("head", loft(rows, sides=12), "main")
     f.both(
         "head",
@@ -172,6 +174,7 @@ def lizard(b: ObjectBuilder, rng: np.random.Generator) -> None:
         root = np.array([(0, (-0.45 + 0.1 * k) * length, lift + 0.6 * half) for k in range(9)])
         f.piece("body", spikes(root, shifted(root, 0, 0.008, half), 0.008), "mark")
     f.keypoint("back", "center", (twist, 0, lift + 0.85 * half), "", "middle")
+    settle(b)
 
 
 @category("crocodile", flavours={"partimagenet": "crocodile"}, supercategory="animals", support="ground", size=3.2)
@@ -201,6 +204,7 @@ def crocodile(b: ObjectBuilder, rng: np.random.Generator) -> None:
     head = Frame(b, placed(0, -0.5 * length, lift + 0.03, ("z", float(rng.uniform(-20, 20)))))
     _croc_head(head, near(rng, 0.75), 0.6 * half, float(rng.uniform(4, 22)))
     f.keypoint("back", "center", (0, 0, lift + deep), "", "middle")
+    settle(b)
 
 
 def _croc_head(f: Frame, length: float, half: float, gape: float) -> None:
@@ -274,6 +278,7 @@ def turtle(b: ObjectBuilder, rng: np.random.Generator) -> None:
     f.keypoint("shell", "rim", (0, -1.06 * y, base), "front")
     f.keypoint("shell", "rim", (0, 1.06 * y, base), "rear")
     f.pair("shell", "rim", (1.06 * x, 0, base))
+    settle(b)
 
 
 def _turtle_legs(f: Frame, hip: tuple[float, float], front: bool, sea: bool, swing: float) -> None:
@@ -336,3 +341,4 @@ def frog(b: ObjectBuilder, rng: np.random.Generator) -> None:
         f.both("foot", rod(arm[-1], shifted(arm[-1], spread * w, -0.015, -0.001), 0.004, 0.002, sides=6), "main")
     f.pair("paw", "tip", shifted(arm[-1], 0.05 * w, -0.015, -0.001), "front")
     body.keypoint("back", "center", (0, 0.012, 0.03), "", "middle")
+    settle(b)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..objects import ObjectBuilder, category
 from ..shapes import Mesh, extrude, merge, rounded_rectangle, torus
-from ._forms import BLACK, DARK, Frame, Part, ball, block, disc, near, pick, placed, rod, soft_block
+from ._forms import BLACK, DARK, Frame, Part, ball, block, compass, disc, near, pick, placed, rod, soft_block
 from ._furniture import back_corners, corners, cushion, frame_of_bars, legs, metallic, upholstered, wooden
 
 
@@ -128,7 +128,7 @@ def swivel_chair(b: ObjectBuilder, rng: np.random.Generator) -> None:
         f.piece(
             "wheel", disc(0.03, 0.04, axis="x").rotate("z", np.degrees(angle) + 20).move(end[0], end[1], 0.03), "tyre"
         )
-        f.keypoint("wheel", "center", (end[0], end[1], 0.03))
+        f.keypoint("wheel", "center", (end[0], end[1], 0.03), compass(end[0], end[1]))
     f.piece("base", rod((0, 0, 0.06), (0, 0, z - 0.07), 0.032, 0.024, sides=12), "metal")
     f.piece("base", block(0.2, 0.24, 0.03, (0, 0, z - 0.09)), "metal")
     _seat(f, w, d, z, 0.08, round_=False, soft=True)
@@ -182,12 +182,7 @@ def stool(b: ObjectBuilder, rng: np.random.Generator) -> None:
         way = np.array([np.sin(angle), -np.cos(angle), 0])
         top, foot = 0.7 * r * way + (0, 0, z - 0.03), (0.7 * r + out * z * 0.6) * way
         f.piece("leg", rod(foot, top, 0.8 * thick, thick), "main")
-        f.keypoint(
-            "leg",
-            "end",
-            foot,
-            f"{'front' if way[1] < 0 else 'rear'} {'left' if way[0] > 0 else 'right'}" if count == 4 else "",
-        )
+        f.keypoint("leg", "end", foot, compass(way[0], way[1]))
     if high or rng.random() < 0.5:
         _foot_ring(f, 0.7 * r + out * z * 0.6 * 0.65, 0.33 * z, 0.0)
 
@@ -218,7 +213,7 @@ def ottoman(b: ObjectBuilder, rng: np.random.Generator) -> None:
         reach = 0.42 * w
     f.keypoint("seat", "center", (0, 0, foot + h))
     legs(f, "leg", reach, reach * d / w, foot, 0.025, style=pick(rng, "taper", "square", "turned"))
-    if rng.random() < 0.12:
+    if rng.random() < 0.2:
         f.piece("back", cushion(w, 0.09, 0.3, (0, 0.5 * d, foot + h + 0.1), bevel=0.03), "cloth")
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..objects import ObjectBuilder, category
-from ..shapes import merge
-from ._forms import WHITE, Frame, block, near, pick
+from ..shapes import Mesh, merge
+from ._forms import WHITE, Frame, block, near, pick, ranked
 from ._furniture import back_corners, corners, front, handle, legs, metallic, wooden
 
 _BOOKS = (
@@ -48,8 +48,8 @@ def _carcass(f: Frame, c: Carcass, *, side: str = "", top: str = "", back: str =
     tall, mid = c.high - c.low, (c.high + c.low) / 2
     f.both(side, block(c.board, c.d, tall, ((c.w - c.board) / 2, 0, mid)), "main")
     f.piece(top, block(c.w + 0.012, c.d + 0.012, c.board, (0, 0, c.high - c.board / 2)), "main")
-    f.piece(back, merge(block(c.w - 0.01, 0.012, tall - 0.01, (0, c.d / 2 - 0.006, mid)),
-                        block(c.w - c.board, c.d - 0.01, c.board, (0, 0.004, c.low + c.board / 2))), "main")  # fmt: skip
+    behind = block(c.w - 0.01, 0.012, tall - 0.01, (0, c.d / 2 - 0.006, mid))
+    f.piece(back, merge(behind, block(c.w - c.board, c.d - 0.01, c.board, (0, 0.004, c.low + c.board / 2))), "main")
     if keypoints:
         corners(f, "top", c.w / 2, c.d / 2, c.high)
         for name, z in (("bottom", c.low),):
@@ -62,14 +62,14 @@ def _doors(f: Frame, c: Carcass, low: float, high: float, count: int, *, style: 
     for k in range(count):
         x0 = c.w / 2 - 0.004 - (k + 1) * wide
         at = ("right", "left")[k % 2] if count > 1 else "left"
-        word = ("left" if k == 0 else "right" if k == count - 1 else "middle") if count > 1 else ""
+        word = ranked(k, count, "left", "right")
         front(f, "door", (x0, low, x0 + wide, high), c.face, style=style, at=at, inset=inset, where=word)
 
 
 def _drawers(f: Frame, c: Carcass, low: float, high: float, rows: int, columns: int, *, style: str) -> None:
     wide, tall = (c.w - 0.008) / columns, (high - low) / rows
     for k in range(rows):
-        where = {0: "bottom", rows - 1: "top"}.get(k, "middle") if rows > 1 else ""
+        where = ranked(k, rows, "bottom", "top")
         for j in range(columns):
             x0 = -c.w / 2 + 0.004 + j * wide
             word = f"{where} {('right', 'left')[j]}" if columns == 2 else where
@@ -172,7 +172,8 @@ def wardrobe(b: ObjectBuilder, rng: np.random.Generator) -> None:
 
 def _books(f: Frame, rng: np.random.Generator, x0: float, x1: float, y: float, z: float, room: float) -> None:
     """A row of book spines along x on the board at height z, as three pieces of different colours."""
-    x, heap = x0 + 0.02, [[], [], []]
+    x = x0 + 0.02
+    heap: list[list[Mesh]] = [[], [], []]
     while x < x1 - 0.05:
         thick = float(rng.uniform(0.022, 0.055))
         tall = float(rng.uniform(0.62, 0.92)) * room
@@ -212,7 +213,7 @@ def bookcase(b: ObjectBuilder, rng: np.random.Generator) -> None:
             "shelf",
             "corner",
             (c.w / 2 - c.board, c.face + 0.006, z),
-            {0: "bottom", rows - 1: "top"}.get(k, "middle"),
+            ranked(k, rows, "bottom", "top"),
             "front",
         )
         if rng.random() < 0.85:
