@@ -7,7 +7,6 @@ Axis letters: V vertices, F triangles.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
