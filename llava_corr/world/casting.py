@@ -27,6 +27,7 @@ class Stage:
         categories: what may be shown.
         rng: the picture's random numbers.
         size: (height, width) in pixels.
+        count: labelled objects to show, for measurements; None leaves it to the flavour.
     """
 
     flavour: str
@@ -35,6 +36,7 @@ class Stage:
     categories: Sequence[Category]
     rng: np.random.Generator
     size: tuple[int, int]
+    count: int | None = None
     _taken: set[str] = field(default_factory=set)
 
     def actor(self, category: Category) -> Actor:

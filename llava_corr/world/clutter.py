@@ -24,7 +24,7 @@ MIDDLE = 0.34
 def compose(stage: Stage) -> Scene:
     """A clutter scene."""
     rng = stage.rng
-    count = int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.2, 0.25, 0.2, 0.15, 0.1, 0.1]))
+    count = stage.count or int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.2, 0.25, 0.2, 0.15, 0.1, 0.1]))
     place = str(rng.choice(["table", "floor", "outdoors"], p=[0.45, 0.25, 0.3]))
     able = [c for c in stage.categories if c.support != "ceiling"]  # a ceiling fan cannot stand
     actors = [stage.actor(c) for c in stage.troupe(able or stage.categories, count, pair=0.4)]

@@ -29,12 +29,15 @@ def annotate(
 
     Left out with a finding: objects of fewer than 48 pixels (``small_object``) or of which less than 3 % of the
     outline shows (``hidden_object``), parts (``small_part``) and functional parts (``small_functional_part``) of fewer
-    than 8 pixels, keypoints behind the camera (``keypoint_behind_camera``). Pixel counts are for 256 x 256 and grow
-    with the picture. Objects and parts without a visible pixel do not count as left out.
+    than 8 pixels, keypoints behind the camera (``keypoint_behind_camera``). Pixel counts are for 256 x 256 and go with
+    the picture's area, but not below a quarter of these. What has no visible pixel does not count as left
+    out.
     """
     height, width = rendered.piece.shape
     encoder = _Encoder(rendered.piece)
-    unit = height * width / _REFERENCE
+    least_object, least_part = (
+        max(n * height * width / _REFERENCE, n / 4) for n in (MIN_OBJECT_PIXELS, MIN_PART_PIXELS)
+    )
     objects = []
     for index, item in enumerate(rendered.scene.items):
         if not item.category:
@@ -42,12 +45,12 @@ def annotate(
         pieces = np.flatnonzero(rendered.geometry.piece_item == index)
         area = encoder.area(pieces)
         where = f"{split} image {image_id}, {item.instance_id}"
-        if area and area < MIN_OBJECT_PIXELS * unit:
+        if area and area < least_object:
             findings.add("small_object", where, f"{area} pixels")
-        elif area and area < 0.04 * height * width and area < MIN_VISIBLE_SHARE * _outline_area(rendered, index):
+        elif area and _hidden(rendered, index, area):
             findings.add("hidden_object", where, f"{area} pixels")
         elif area:
-            objects.append(_object(rendered, index, pieces, encoder, MIN_PART_PIXELS * unit, findings, where))
+            objects.append(_object(rendered, index, pieces, encoder, least_part, findings, where))
     return AnnotatedImage(
         image_id=image_id,
         path=path,
@@ -129,6 +132,14 @@ def _keypoints(rendered: Rendered, index: int, findings: Findings, where: str) -
         xy = (round(point.xy[0], 2), round(point.xy[1], 2))
         found.append(Keypoint(concept=name, attributes=attributes, xy=xy, visible=point.visible))
     return tuple(found)
+
+
+def _hidden(rendered: Rendered, index: int, area: int) -> bool:
+    """Whether less than 3 % of an object's outline shows; its box tells cheaply for most."""
+    xy, depth = rendered.scene.camera.project(rendered.scene.items[index].corners())
+    if depth.min() > 1e-3 and area >= MIN_VISIBLE_SHARE * float(np.prod(np.ptp(xy, axis=0))):
+        return False
+    return area < MIN_VISIBLE_SHARE * _outline_area(rendered, index)
 
 
 def _outline_area(rendered: Rendered, index: int) -> float:

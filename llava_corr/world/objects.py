@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -92,6 +93,10 @@ class ObjectModel:
 
     def bounds(self) -> NDArray[np.float64]:
         """2 x 3: lowest and highest corner."""
+        return self._bounds
+
+    @cached_property
+    def _bounds(self) -> NDArray[np.float64]:
         corners = np.concatenate([p.mesh.vertices for p in self.pieces])
         return np.stack([corners.min(0), corners.max(0)])
 

@@ -71,7 +71,7 @@ def _in_front(stage: Stage, place: Footprint, towards: Floats, family: int, surf
     rng = stage.rng
     side = np.array([towards[1], -towards[0]])
     out: list[Placed] = []
-    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.2, 0.3, 0.3, 0.2]))):
+    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.1, 0.3, 0.35, 0.25]))):
         number, yaw = draw_family(stage.split, rng), float(rng.uniform(0, 6))
         what = str(rng.choice(["bush", "rock", "trunk"], p=[0.4, 0.35, 0.25]))
         size = float({"bush": rng.uniform(0.25, 0.5), "rock": rng.uniform(0.2, 0.4), "trunk": 0.14}[what]) * EXTENT

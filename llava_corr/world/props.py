@@ -13,7 +13,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from .materials import Look, choose_colour, jitter, linear, recipe, recipe_numbers, shade_of
+from .materials import Look, choose_colour, jitter, linear, pick, recipe, recipe_numbers, shade_of
 from .noise import noise
 from .objects import ObjectBuilder, ObjectModel
 from .scene import Placed, pose
@@ -279,9 +279,9 @@ def distractor(rng: np.random.Generator, split: str) -> tuple[ObjectModel, dict[
     )[shape]()
     builder = ObjectBuilder("distractor")
     builder.piece("", mesh, "main")
-    kind = str(rng.choice(["plastic", "wood", "metal", "fabric", "ceramic", "paint"]))
-    pattern = str(rng.choice(["plain", "stripes", "dots", "noise", "checks"]))
+    kind = pick(("plastic", "wood", "metal", "fabric", "ceramic", "paint"), rng)
+    pattern = pick(("plain", "stripes", "dots", "noise", "checks"), rng)
     tone = jitter(choose_colour(kind, rng), rng)
-    number = int(rng.choice(recipe_numbers(split)))
+    number = pick(recipe_numbers(split), rng)
     look = Look(kind, pattern, linear(tone), linear(shade_of(tone, rng)), recipe(pattern, number))
     return builder.build(), {"main": look}

@@ -112,12 +112,13 @@ class Hits:
     def __init__(self, geometry: Geometry, directions: Float32s, found: dict[str, NDArray[Any]]) -> None:
         self.geometry = geometry
         rays = np.flatnonzero(found["primID"] >= 0)
-        self.rays = rays
-        self.triangle = found["primID"][rays]
-        self.distance = found["tfar"][rays]
-        self._u, self._v = found["u"][rays], found["v"][rays]
-        self.direction = directions.take(rays, axis=0)
-        facing = found["Ng"].take(rays, axis=0)
+        if len(rays) < len(directions):
+            found = {name: values.take(rays, axis=0) for name, values in found.items() if name != "geomID"}
+            directions = directions.take(rays, axis=0)
+        self.rays, self.direction = rays, directions
+        self.triangle, self.distance = found["primID"], found["tfar"]
+        self._u, self._v = found["u"], found["v"]
+        facing = found["Ng"]
         sign = np.where(dot(facing, self.direction) > 0, np.float32(-1), np.float32(1))
         sign /= np.sqrt(dot(facing, facing) + np.float32(1e-30))
         facing = scaled(facing, sign)

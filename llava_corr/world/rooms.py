@@ -78,7 +78,7 @@ def compose(stage: Stage) -> Scene:
     rng = stage.rng
     room = Room(float(rng.uniform(1.35, 2.1)), float(rng.uniform(2.3, 3.3)), float(rng.uniform(2.3, 2.7)))
     indoor = [c for c in stage.categories if c.name not in _OUTSIDE]
-    count = int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.08, 0.17, 0.25, 0.22, 0.16, 0.12]))
+    count = stage.count or int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.08, 0.17, 0.25, 0.22, 0.16, 0.12]))
     cast = [stage.actor(c) for c in stage.troupe(indoor or stage.categories, count, pair=0.4)]
     order = {"wall": 1, "ceiling": 1, "table": 2}
     items = []

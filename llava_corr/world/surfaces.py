@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from .materials import Look, linear, recipe, recipe_numbers
+from .materials import Look, linear, pick, recipe, recipe_numbers
 
 FAMILY_SEED = 9_113
 
@@ -68,7 +68,7 @@ SURFACES: dict[str, Surface] = {
 
 def draw_family(split: str, rng: np.random.Generator) -> int:
     """One of the family numbers that a split may use (the rule of the texture recipes)."""
-    return int(rng.choice(recipe_numbers(split)))
+    return pick(recipe_numbers(split), rng)
 
 
 @cache
