@@ -105,6 +105,21 @@ def pane(corners: ArrayLike, lift: float = 0.012) -> Mesh:
     return Mesh(top, faces, np.repeat(normal[None], 4, axis=0))
 
 
+def side_pane(x: float, y0: float, y1: float, z0: float, z1: float, lift: float) -> Mesh:
+    """An upright rectangle on the object's left side."""
+    return pane([(x, y0, z0), (x, y1, z0), (x, y1, z1), (x, y0, z1)], lift)
+
+
+def doors(f: Frame, part: Part, c: Chassis, y: tuple[float, float], sill: float, *, handle: Part, where: str) -> None:
+    """A pair of side doors from the floor to the sill between two y, with seams and handles near their rear edge."""
+    x, low = 0.984 * c.half, c.floor + 0.11
+    f.both(part, side_pane(x, *y, low, sill - 0.02, 0.009), "main")
+    f.both(part, merge(*(side_pane(x, e - 0.009, e + 0.009, low, sill, 0.013) for e in y)), "trim")
+    grip = (x + 0.02, y[1] - 0.2, sill - 0.11)
+    f.both(handle, block(0.03, 0.17, 0.032, grip), "trim")
+    f.pair("handle", "center", (grip[0] + 0.015, *grip[1:]), where)
+
+
 def lights(f: Frame, c: Chassis, front: tuple[float, float], rear: tuple[float, float], size: float) -> None:
     """Lamps, plates, mirrors' companions: (y, z) of the lamp centres at the front and the rear."""
     x = 0.76 * c.half

@@ -7,7 +7,7 @@ import numpy as np
 from ..objects import ObjectBuilder, category
 from ..shapes import merge, rounded_rectangle
 from ._forms import WHITE, Frame, block, disc, near, pick, rod, settle
-from ._vehicle import Chassis, bumper, lights, pane, shell, vehicle_looks, wheels
+from ._vehicle import Chassis, bumper, doors, lights, pane, shell, vehicle_looks, wheels
 
 
 @category("bus", flavours={"ade20k_part_234": "bus"}, supercategory="transportation", support="ground", size=10.5)
@@ -120,18 +120,9 @@ def _snub_nose(f: Frame, c: Chassis, tall: float, y1: float, *, hood: bool, wipe
     widths = half * np.array([0.95, 0.95, 0.98, 0.9, 0.9, 0.98])
     f.piece("", shell(outline[::-1], widths[::-1]), "main")
     if hood:
-        f.piece(
-            "",
-            pane(
-                [
-                    (-0.8 * half, y0 + 0.04, nose + 0.02),
-                    (0.8 * half, y0 + 0.04, nose + 0.02),
-                    (0.88 * half, base - 0.03, sill - 0.01),
-                    (-0.88 * half, base - 0.03, sill - 0.01),
-                ]
-            ),
-            "main",
-        )
+        edges = (0.8 * half, y0 + 0.04, nose + 0.02), (0.88 * half, base - 0.03, sill - 0.01)
+        (a, *front), (b, *rear) = edges
+        f.piece("", pane([(-a, *front), (a, *front), (b, *rear), (-b, *rear)]), "main")
 
     def slope(share: float) -> tuple[float, float]:
         return base + share * (top - base), sill + share * (tall - sill)
@@ -146,38 +137,11 @@ def _snub_nose(f: Frame, c: Chassis, tall: float, y1: float, *, hood: bool, wipe
     f.pair("windshield", "corner", (0.82 * roof, p1, z1), "front", "top")
     for x in (-0.45, 0.1):
         f.piece(wiper, rod((x * half, p0 - 0.03, z0), ((x + 0.4) * half, p0 + 0.04, z0 + 0.12), 0.014, sides=5), "trim")
-    rear = min(max(top + 0.75, c.front + 1.35 * c.wheel), y1 - 0.06)
-    wide = 0.98 - 0.08 * 0.1, 0.98 - 0.08 * 0.86
-    side = [
-        (wide[0] * half, p0 + 0.2, z0 + 0.02),
-        (wide[0] * half, rear - 0.08, z0 + 0.02),
-        (wide[1] * half, rear - 0.08, z1),
-        (wide[1] * half, p1 + 0.12, z1),
-    ]
+    back = min(max(top + 0.75, c.front + 1.35 * c.wheel), y1 - 0.06)
+    low, high = 0.972 * half, 0.911 * half
+    side = [(low, p0 + 0.2, z0 + 0.02), (low, back - 0.08, z0 + 0.02), (high, back - 0.08, z1), (high, p1 + 0.12, z1)]
     f.both("window", pane(side, 0.02), "glass")
-    x = 0.982 * half
-    door = [(x, base + 0.12, c.floor + 0.12), (x, rear, c.floor + 0.12), (x, rear, sill), (x, base + 0.12, sill)]
-    f.both("door", pane(door, 0.01), "main")
-    f.both(
-        "door",
-        merge(
-            *(
-                pane(
-                    [
-                        (x, e - 0.01, c.floor + 0.12),
-                        (x, e + 0.01, c.floor + 0.12),
-                        (x, e + 0.01, sill),
-                        (x, e - 0.01, sill),
-                    ],
-                    0.014,
-                )
-                for e in (base + 0.12, rear)
-            )
-        ),
-        "trim",
-    )
-    f.both("door", block(0.03, 0.18, 0.035, (x + 0.02, rear - 0.22, sill - 0.12)), "trim")
-    f.pair("handle", "center", (x + 0.035, rear - 0.22, sill - 0.12), "front")
+    doors(f, "door", c, (base + 0.12, back), sill, handle="door", where="front")
 
 
 @category("van", flavours={"ade20k_part_234": "van"}, supercategory="transportation", support="ground", size=5.0)

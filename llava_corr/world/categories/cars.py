@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..objects import ObjectBuilder, category
-from ..shapes import Floats, merge
+from ..shapes import Floats
 from ._forms import Frame, block, disc, near, pick, rod, settle
-from ._vehicle import Chassis, bumper, lights, mirrors, named, pane, shell, vehicle_looks, wheels
+from ._vehicle import Chassis, bumper, doors, lights, mirrors, named, pane, shell, vehicle_looks, wheels
 
 
 def _side_window(
@@ -84,22 +84,14 @@ def _cabin(f: Frame, c: Chassis, style: str, size: tuple[float, float, float, fl
         return y, (0.94 * half) * (1 - share) + roof * share
 
     (p0, w0), (p1, w1) = at(0.1, True), at(0.9, True)
-    screen = [(-0.92 * w0, p0, sill + 0.1 * (tall - sill)), (0.92 * w0, p0, sill + 0.1 * (tall - sill)), (0.9 * w1,
-              p1, sill + 0.9 * (tall - sill)), (-0.9 * w1, p1, sill + 0.9 * (tall - sill))]  # fmt: skip
+    low, high = sill + 0.1 * (tall - sill), sill + 0.9 * (tall - sill)
+    screen = [(-0.92 * w0, p0, low), (0.92 * w0, p0, low), (0.9 * w1, p1, high), (-0.9 * w1, p1, high)]
     f.piece(named("windshield", "window"), pane(screen), "glass")
     f.pair("windshield", "corner", screen[1], "front", "bottom")
     f.pair("windshield", "corner", screen[2], "front", "top")
     for x in (-0.45, 0.12):
-        f.piece(
-            "wiper",
-            rod(
-                (x * w0, p0 - 0.03, screen[0][2] - 0.01),
-                ((x + 0.4) * w0, p0 + 0.03, screen[0][2] + 0.06),
-                0.012,
-                sides=5,
-            ),
-            "trim",
-        )
+        ends = (x * w0, p0 - 0.03, low - 0.01), ((x + 0.4) * w0, p0 + 0.03, low + 0.06)
+        f.piece("wiper", rod(*ends, 0.012, sides=5), "trim")
     (q0, v0), (q1, v1) = at(0.12, False), at(0.88, False)
     z0, z1 = sill + 0.12 * (tall - sill), sill + 0.88 * (tall - sill)
     f.piece(
@@ -110,17 +102,9 @@ def _cabin(f: Frame, c: Chassis, style: str, size: tuple[float, float, float, fl
     rear = _side_window(middle + gap, q0 - 0.1, z0, z1, middle + gap, q1 - 0.06, v0, v1)
     for corners in (front, rear):
         f.both(named("windowpane", "window"), pane(corners), "glass")
-    x = 0.985 * half
-    for word, u, v in (
-        ("front", p0 - 0.05, middle - 0.015),
-        ("rear", middle + 0.015, min(q0 + 0.08, c.rear + 0.3 * c.wheel)),
-    ):
-        door = [(x, u, c.floor + 0.1), (x, v, c.floor + 0.1), (x, v, sill - 0.02), (x, u, sill - 0.02)]
-        f.both(named("", "door"), pane(door, 0.008), "main")
-        f.both(named("", "door"), merge(*(pane([(x, e - 0.008, c.floor + 0.1), (x, e + 0.008, c.floor + 0.1), (x, e
-               + 0.008, sill), (x, e - 0.008, sill)], 0.012) for e in (u, v))), "trim")  # fmt: skip
-        f.both(named("handle", "door"), block(0.03, 0.16, 0.03, (x + 0.02, v - 0.2, sill - 0.1)), "trim")
-        f.pair("handle", "center", (x + 0.035, v - 0.2, sill - 0.1), word)
+    hinge, end = p0 - 0.05, min(q0 + 0.08, c.rear + 0.3 * c.wheel)
+    for word, span in (("front", (hinge, middle - 0.015)), ("rear", (middle + 0.015, end))):
+        doors(f, named("", "door"), c, span, sill, handle=named("handle", "door"), where=word)
     f.both(named("runningboard", ""), block(0.06, 0.42 * c.length, 0.07, (0.95 * half, 0, c.floor + 0.05)), "trim")
     mirrors(f, (0.9 * half, p0 + 0.16, sill + 0.06), 0.1)
     f.pair("roof", "corner", (roof, a, tall), "", "front")

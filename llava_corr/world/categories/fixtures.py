@@ -25,64 +25,51 @@ def television(b: ObjectBuilder, rng: np.random.Generator) -> None:
         fixed=True,
     )
     b.material("key", "plastic", colours=(STEEL, (0.85, 0.82, 0.75)))
-    f = Frame(b)
-    if rng.random() < 0.65:
-        w, rim = near(rng, 1.0, 0.2), near(rng, 0.022, 0.4)
-        h, low = 0.57 * w, near(rng, 0.07, 0.4)
-        z = low + h / 2
-        f.piece("frame", block(w, 0.045, h, (0, 0, z)), "main")
-        f.piece("screen", block(w - 2 * rim, 0.006, h - 2.4 * rim, (0, -0.024, z + 0.2 * rim)), "screen")
-        if rng.random() < 0.6:
-            f.piece("base", soft_block(0.42 * w, 0.2, 0.02, (0, 0, 0.01), bevel=0.006), "main")
-            f.piece("base", block(0.12 * w, 0.03, low + 0.05, (0, 0.01, 0.5 * low + 0.02)), "main")
-        else:
-            for s in (-1, 1):
-                f.piece(
-                    "base",
-                    merge(*(rod((s * 0.36 * w, 0, low + 0.02), (s * 0.39 * w, y, 0), 0.011) for y in (-0.12, 0.12))),
-                    "main",
-                )
-        if rng.random() < 0.4:
-            f.piece(
-                "buttons",
-                merge(
-                    *(disc(0.006, 0.008, (0.42 * w - 0.02 * k, -0.025, low + 0.5 * rim), axis="y") for k in range(4))
-                ),
-                "key",
-            )
-        y, x = -0.027, w / 2
-        back_corners(f, "screen", w / 2 - rim, y, low + 1.4 * rim, low + h - rim)
+    (_flat_set if rng.random() < 0.65 else _box_set)(Frame(b), rng)
+
+
+def _flat_set(f: Frame, rng: np.random.Generator) -> None:
+    w, rim = near(rng, 1.0, 0.2), near(rng, 0.022, 0.4)
+    h, low = 0.57 * w, near(rng, 0.07, 0.4)
+    z = low + h / 2
+    f.piece("frame", block(w, 0.045, h, (0, 0, z)), "main")
+    f.piece("screen", block(w - 2 * rim, 0.006, h - 2.4 * rim, (0, -0.024, z + 0.2 * rim)), "screen")
+    if rng.random() < 0.6:
+        f.piece("base", soft_block(0.42 * w, 0.2, 0.02, (0, 0, 0.01), bevel=0.006), "main")
+        f.piece("base", block(0.12 * w, 0.03, low + 0.05, (0, 0.01, 0.5 * low + 0.02)), "main")
     else:
-        w, d = near(rng, 0.62), near(rng, 0.42)
-        h, low = 0.78 * w, near(rng, 0.03, 0.5)
-        z, x = low + h / 2, w / 2
-        f.piece("frame", soft_block(w, 0.6 * d, h, (0, -0.2 * d, z), bevel=0.012), "case")
-        f.piece("frame", soft_block(0.75 * w, 0.5 * d, 0.72 * h, (0, 0.3 * d, z), bevel=0.03), "main")
-        wide, cx = 0.7 * w, 0.11 * w
-        front = -0.5 * d
-        tube_face = extrude(rounded_rectangle(wide - 0.02, 0.8 * h, 0.07 * w, segments=5), 0.03, bevel=0.06)
-        f.piece("screen", tube_face.rotate("x", 90).move(cx, front, z), "screen")
-        f.piece("frame", block(wide + 0.02, 0.016, 0.86 * h, (cx, front - 0.001, z)), "main")
-        px = -0.38 * w
-        f.piece("speaker", block(0.16 * w, 0.012, 0.4 * h, (px, front - 0.004, z - 0.2 * h)), "main")
-        dials = [disc(0.035 * w, 0.03, (px, front - 0.01, z + k * h), axis="y") for k in (0.34, 0.2)]
-        f.piece("keys", merge(*dials), "key")
-        f.piece(
-            "buttons",
-            merge(
-                *(block(0.03 * w, 0.015, 0.015, (px + k * 0.045 * w, front - 0.006, z + 0.08 * h)) for k in (-1, 0, 1))
-            ),
-            "key",
-        )
-        feet = [
-            disc(0.025, low, (s * x, y * d, low / 2)) for s in (-1, 1) for x, y in ((0.4 * w, -0.3), (0.3 * w, 0.3))
-        ]
-        f.piece("base", merge(*feet), "main")
-        y = front - 0.006
-        for word, side in (("top", 1), ("bottom", -1)):
-            f.keypoint("screen", "corner", (cx + 0.47 * wide, y - 0.006, z + side * 0.38 * h), "", f"{word} left")
-            f.keypoint("screen", "corner", (cx - 0.47 * wide, y - 0.006, z + side * 0.38 * h), "", f"{word} right")
-    back_corners(f, "frame", x, y + 0.006, low, low + h)
+        feet = [(s, y) for s in (-1, 1) for y in (-0.12, 0.12)]
+        bars = [rod((s * 0.36 * w, 0, low + 0.02), (s * 0.39 * w, y, 0), 0.011) for s, y in feet]
+        f.piece("base", merge(*bars), "main")
+    if rng.random() < 0.4:
+        spots = [(0.42 * w - 0.02 * k, -0.025, low + 0.5 * rim) for k in range(4)]
+        f.piece("buttons", merge(*(disc(0.006, 0.008, spot, axis="y") for spot in spots)), "key")
+    back_corners(f, "screen", w / 2 - rim, -0.027, low + 1.4 * rim, low + h - rim)
+    back_corners(f, "frame", w / 2, -0.021, low, low + h)
+
+
+def _box_set(f: Frame, rng: np.random.Generator) -> None:
+    w, d = near(rng, 0.62), near(rng, 0.42)
+    h, low = 0.78 * w, near(rng, 0.03, 0.5)
+    z, front = low + h / 2, -0.5 * d
+    f.piece("frame", soft_block(w, 0.6 * d, h, (0, -0.2 * d, z), bevel=0.012), "case")
+    f.piece("frame", soft_block(0.75 * w, 0.5 * d, 0.72 * h, (0, 0.3 * d, z), bevel=0.03), "main")
+    wide, cx = 0.7 * w, 0.11 * w
+    tube_face = extrude(rounded_rectangle(wide - 0.02, 0.8 * h, 0.07 * w, segments=5), 0.03, bevel=0.06)
+    f.piece("screen", tube_face.rotate("x", 90).move(cx, front, z), "screen")
+    f.piece("frame", block(wide + 0.02, 0.016, 0.86 * h, (cx, front - 0.001, z)), "main")
+    px = -0.38 * w
+    f.piece("speaker", block(0.16 * w, 0.012, 0.4 * h, (px, front - 0.004, z - 0.2 * h)), "main")
+    dials = [disc(0.035 * w, 0.03, (px, front - 0.01, z + k * h), axis="y") for k in (0.34, 0.2)]
+    f.piece("keys", merge(*dials), "key")
+    spots = [(px + k * 0.045 * w, front - 0.006, z + 0.08 * h) for k in (-1, 0, 1)]
+    f.piece("buttons", merge(*(block(0.03 * w, 0.015, 0.015, spot) for spot in spots)), "key")
+    feet = [(s * x * w, y * d, low / 2) for s in (-1, 1) for x, y in ((0.4, -0.3), (0.3, 0.3))]
+    f.piece("base", merge(*(disc(0.025, low, foot) for foot in feet)), "main")
+    for word, side in (("top", 1), ("bottom", -1)):
+        for name, x in (("left", cx + 0.47 * wide), ("right", cx - 0.47 * wide)):
+            f.keypoint("screen", "corner", (x, front - 0.012, z + side * 0.38 * h), "", f"{word} {name}")
+    back_corners(f, "frame", w / 2, front, low, low + h)
 
 
 @category("door", flavours={"ade20k_part_234": "door"}, support="wall", size=2.1)
@@ -113,32 +100,7 @@ def door(b: ObjectBuilder, rng: np.random.Generator) -> None:
                 merge(*(soft_block(wide - 0.08, 0.02, tall - 0.08, (x, s * 0.02, z), bevel=0.008) for s in (-1, 1))),
                 look,
             )
-    at = -hinge * (w - 0.075)
-    if rng.random() < 0.5:
-        knob = [
-            merge(
-                rod((at, 0, -0.05), (at, s * 0.07, -0.05), 0.014),
-                ball(0.032, 0.022, 0.032, (at, s * 0.075, -0.05), segments=12),
-            )
-            for s in (-1, 1)
-        ]
-        g.piece("knob", merge(*knob), "metal")
-        g.keypoint("handle", "center", (at, -0.097, -0.05))
-    else:
-        lever = [
-            tube(
-                [
-                    (at, 0, -0.05),
-                    (at, s * 0.06, -0.05),
-                    (at + hinge * 0.03, s * 0.065, -0.05),
-                    (at + hinge * 0.12, s * 0.062, -0.055),
-                ],
-                0.011,
-            )
-            for s in (-1, 1)
-        ]
-        g.piece("handle", merge(*lever, block(0.045, 0.05, 0.2, (at, 0, -0.06))), "metal")
-        g.keypoint("handle", "center", (at, -0.066, -0.05))
+    _door_handle(g, rng, hinge, -hinge * (w - 0.075))
     for word, z in (("bottom", -h / 2), ("top", h / 2)):
         f.pair("door frame", "corner", (w / 2 + jamb, -0.1, z + (jamb if z > 0 else 0)), "", word)
         for x, side in (
@@ -146,6 +108,20 @@ def door(b: ObjectBuilder, rng: np.random.Generator) -> None:
             (0.0, "left" if hinge > 0 else "right"),
         ):
             g.keypoint("door leaf", "corner", (x, -0.02, z), "", f"{word} {side}")
+
+
+def _door_handle(g: Frame, rng: np.random.Generator, hinge: int, x: float) -> None:
+    """A knob or a lever on both sides of the leaf."""
+    z = -0.05
+    if rng.random() < 0.5:
+        knobs = [ball(0.032, 0.022, 0.032, (x, s * 0.075, z), segments=12) for s in (-1, 1)]
+        g.piece("knob", merge(*knobs, rod((x, -0.07, z), (x, 0.07, z), 0.014)), "metal")
+        g.keypoint("handle", "center", (x, -0.097, z))
+        return
+    plan = ((0, 0, 0), (0, 0.06, 0), (0.03, 0.065, 0), (0.12, 0.062, -0.005))
+    levers = [tube([(x + hinge * a, s * y, z + c) for a, y, c in plan], 0.011) for s in (-1, 1)]
+    g.piece("handle", merge(*levers, block(0.045, 0.05, 0.2, (x, 0, z - 0.01))), "metal")
+    g.keypoint("handle", "center", (x, -0.066, z))
 
 
 @category("toilet", flavours={"ade20k_part_234": "toilet"}, support="floor", size=0.75)

@@ -308,12 +308,16 @@ def _couch(b: ObjectBuilder, rng: np.random.Generator, seats: int, names: dict[s
     if rng.random() < 0.65:
         _pillows(g, rng, names["back pillow"], seats, place, z - base)
     tip = rise + (0.62 * arm - 0.03 if style == "round" else 0)
-    f.pair("arm", "corner", ((w - arm) / 2, -d / 2 + 0.01, tip), "", "front")
-    f.pair("arm", "corner", ((w - arm) / 2, d / 2 - 0.02, tip), "", "rear")
-    x = seats * place / 2
-    for word, y in (("front", -d / 2 + 0.02), ("rear", d / 2 - thick)):
-        f.pair("seat", "corner", (x - 0.02, y, z - 0.01), "", word)
+    _couch_points(f, (w, d, z, arm), tip, thick)
     back_corners(g, "back", (w - 1.2 * arm) / 2, 0.03, z - base + 0.03, top - base)
+
+
+def _couch_points(f: Frame, size: tuple[float, float, float, float], tip: float, thick: float) -> None:
+    w, d, z, arm = size
+    for word, y in (("front", -d / 2 + 0.01), ("rear", d / 2 - 0.02)):
+        f.pair("arm", "corner", ((w - arm) / 2, y, tip), "", word)
+    for word, y in (("front", -d / 2 + 0.02), ("rear", d / 2 - thick)):
+        f.pair("seat", "corner", (w / 2 - arm - 0.02, y, z - 0.01), "", word)
 
 
 def _pillows(g: Frame, rng: np.random.Generator, part: str, seats: int, place: float, low: float) -> None:
