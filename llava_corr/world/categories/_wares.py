@@ -62,9 +62,11 @@ def functional(category: str, *names: str) -> Mapping[str, str]:
     return found
 
 
-def tinted(b: ObjectBuilder, slot: str, kind: str, colours: Sequence[Colour], *patterns: str) -> str:
-    """A material slot of one kind with a palette."""
-    return b.material(slot, kind, colours=colours, patterns=patterns or ("plain",))
+def tinted(
+    b: ObjectBuilder, slot: str, kind: str, colours: Sequence[Colour], *patterns: str, fixed: bool = False
+) -> str:
+    """A material slot of one kind with a palette; ``fixed`` keeps it on objects of one colour."""
+    return b.material(slot, kind, colours=colours, patterns=patterns or ("plain",), fixed=fixed)
 
 
 def dark(b: ObjectBuilder, slot: str = "dark", kind: str = "plastic") -> str:
@@ -293,6 +295,15 @@ def posed(b: ObjectBuilder, *turns: tuple[str, float]) -> None:
         _apply(b, lambda m: Mesh(m.vertices @ turn.T, m.faces, m.normals @ turn.T), lambda at: turn @ at)
     down = -min(float(piece.mesh.vertices[:, 2].min()) for piece in b.pieces)
     _apply(b, lambda m: m.move(z=down), lambda at: at + np.array([0, 0, down]))
+
+
+def mirrored(b: ObjectBuilder) -> None:
+    """Turns everything built so far into its mirror image across x = 0; left and right change their names."""
+    swap = {"left": "right", "right": "left"}
+    _apply(b, lambda mesh: mesh.mirror("x"), lambda at: at * [-1, 1, 1])
+    for k, kp in enumerate(b.keypoints):
+        words = [tuple(swap.get(w, w) for w in place) for place in (kp.part_position, kp.point_position)]
+        b.keypoints[k] = type(kp)(kp.part, kp.point, words[0], words[1], kp.at)
 
 
 def _apply(b: ObjectBuilder, mesh: Callable[[Mesh], Mesh], point: Callable[[Floats], Floats]) -> None:

@@ -67,6 +67,13 @@ def basket(b: ObjectBuilder, rng: np.random.Generator) -> None:
     edge = np.column_stack([outline * (half - wall / 2), np.full(len(outline), height)])
     b.piece("rim", tube(np.vstack([edge, edge[:1]]), 0.011, caps=False), "band")
     vessel_points(b, v)
+    _basket_handle(b, rng, half, half - wall / 2, height)
+    if chance(rng, 0.3):
+        _basket_cloth(b, outline, half, height)
+
+
+def _basket_handle(b: ObjectBuilder, rng: np.random.Generator, half: float, loop_x: float, height: float) -> None:
+    """One bow across, two side loops, or none."""
     carrying = pick(rng, "bow", "loops", "none")
     if carrying == "bow":
         arch = np.column_stack(
@@ -79,19 +86,22 @@ def basket(b: ObjectBuilder, rng: np.random.Generator) -> None:
     elif carrying == "loops":
         for word, sign in (("left", 1), ("right", -1)):
             loop = smooth([(0, -0.06, -0.03), (0, -0.05, 0.035), (0, 0.05, 0.035), (0, 0.06, -0.03)], 4)
-            b.piece("handle", tube(loop, 0.009).move(x=sign * (half - wall / 2), z=height), "band")
-            b.keypoint("handle", "center", (sign * (half - wall / 2), 0, height + 0.04), word, "middle")
-    if chance(rng, 0.3):
-        tinted(b, "cloth", "fabric", WHITES + BRIGHTS, "checks", "stripes")
-        frill = outline * (1 + 0.05 * np.cos(np.arange(len(outline)) * np.pi / 2))[:, None]
-        drape = [
-            (0.95 * half, -0.3 * height),
-            (1.12 * half, -0.3 * height),
-            (1.1 * half, -0.02),
-            (0.97 * half, 0.016),
-            (0, 0.03),
-        ]
-        b.piece("cover", lathe(drape, outline=frill).move(z=height), "cloth")
+            b.piece("handle", tube(loop, 0.009).move(x=sign * loop_x, z=height), "band")
+            b.keypoint("handle", "center", (sign * loop_x, 0, height + 0.04), word, "middle")
+
+
+def _basket_cloth(b: ObjectBuilder, outline: Floats, half: float, height: float) -> None:
+    """Cloth spread over the rim with a wavy hem."""
+    tinted(b, "cloth", "fabric", WHITES + BRIGHTS, "checks", "stripes")
+    frill = outline * (1 + 0.05 * np.cos(np.arange(len(outline)) * np.pi / 2))[:, None]
+    drape = [
+        (0.95 * half, -0.3 * height),
+        (1.12 * half, -0.3 * height),
+        (1.1 * half, -0.02),
+        (0.97 * half, 0.016),
+        (0, 0.03),
+    ]
+    b.piece("cover", lathe(drape, outline=frill).move(z=height), "cloth")
 
 
 @category("box", flavours={"paco_lvis": "box"}, supercategory=None, support="floor", size=0.38)

@@ -62,21 +62,28 @@ def kettle(b: ObjectBuilder, rng: np.random.Generator) -> None:
     b.keypoint("spout", "tip", tip, "front", "front")
     circle_points(b, "base", "edge", float(profile[0, 0]), 0.0, "bottom")
     if electric:
-        joints = [(radius_at(profile, z) - 0.004, z) for z in (top - 0.01, stand + 0.22 * height)]
-        mesh, path = loop_handle(rng, joints[0], joints[1], 0.05, 0.011, ("square", "strap", "round"))
-        b.piece("handle", mesh, "grip")
-        handle_points(b, path)
-        b.piece(
-            "switch",
-            block(0.02, 0.022, 0.01, (0, path[2, 1], path[2, 2] + 0.014)),
-            tinted(b, "knob", "plastic", BRIGHTS),
-        )
-        y = float(profile[0, 0])
-        b.piece(
-            "cable", cord([(0.02, y - 0.01, 0.008), (0.05, y + 0.04, 0.004), (-0.02, y + 0.08, 0.004)], 0.004), dark(b)
-        )
-        return
-    span = uniform(rng, 0.72, 0.92) * radius
+        _kettle_plug(b, rng, profile, stand + 0.22 * height)
+    else:
+        _kettle_bow(b, uniform(rng, 0.72, 0.92) * radius, top, height)
+
+
+def _kettle_plug(b: ObjectBuilder, rng: np.random.Generator, profile: Floats, low: float) -> None:
+    """Rear handle with the switch on it, and the cable of an electric kettle."""
+    joints = [(radius_at(profile, z) - 0.004, z) for z in (float(profile[-1, 1]) - 0.01, low)]
+    mesh, path = loop_handle(rng, joints[0], joints[1], 0.05, 0.011, ("square", "strap", "round"))
+    b.piece("handle", mesh, "grip")
+    handle_points(b, path)
+    b.piece(
+        "switch",
+        block(0.02, 0.022, 0.01, (0, path[2, 1], path[2, 2] + 0.014)),
+        tinted(b, "knob", "plastic", BRIGHTS),
+    )
+    y = float(profile[0, 0])
+    b.piece("cable", cord([(0.02, y - 0.01, 0.008), (0.05, y + 0.04, 0.004), (-0.02, y + 0.08, 0.004)], 0.004), dark(b))
+
+
+def _kettle_bow(b: ObjectBuilder, span: float, top: float, height: float) -> None:
+    """Bow over the lid with a thick grip."""
     bow = smooth(
         [
             (0, span, top - 0.4 * height),

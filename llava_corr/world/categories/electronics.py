@@ -86,7 +86,7 @@ def laptop(b: ObjectBuilder, rng: np.random.Generator) -> None:
 
 @category("mouse", flavours={"paco_lvis": "mouse"}, supercategory="hand-held", support="table", size=0.12)
 def mouse(b: ObjectBuilder, rng: np.random.Generator) -> None:
-    """Computer mouse, cable to the front; the object's left button is the one under the user's index finger."""
+    """Computer mouse, cable to the front; user and mouse look the same way, so that their left is one."""
     tinted(b, "main", "plastic", DARKS + WHITES + BRIGHTS)
     tinted(b, "button", "plastic", DARKS + WHITES + METALS)
     tinted(b, "wheel", "rubber", DARKS + BRIGHTS)
@@ -113,8 +113,7 @@ def mouse(b: ObjectBuilder, rng: np.random.Generator) -> None:
     columns = np.arange(14)[None, :]
     front = rows < 5
     left, right = front & (columns >= 1) & (columns < 6), front & (columns >= 7) & (columns < 12)
-    # the user sits at the rear and looks to the front: his left hand side is the object's right (-x)
-    for part, flags in (("left button", right), ("right button", left)):
+    for part, flags in (("left button", left), ("right button", right)):
         b.piece(part, select(shell, skin_faces(shell, flags)), "button")
     b.piece("body", select(shell, ~skin_faces(shell, left | right)))
     y0, z0 = y[3], 0.003 + float(height[3])
@@ -123,7 +122,7 @@ def mouse(b: ObjectBuilder, rng: np.random.Generator) -> None:
     mark = tile(0.011, 0.011, 0.0012, 0.0054).rotate("x", slope)
     b.piece("logo", mark.move(y=float(y[8]), z=0.0032 + float(height[8])), "logo")
     for k in (5, 6):
-        thumb = block(0.003, 0.012, 0.006, (-0.96 * float(width[k]), float(y[k]), 0.003 + 0.55 * float(height[k])))
+        thumb = block(0.003, 0.012, 0.006, (0.96 * float(width[k]), float(y[k]), 0.003 + 0.55 * float(height[k])))
         b.piece("side button", thumb, "wheel")
     if chance(rng, 0.65):
         bend = uniform(rng, -0.05, 0.05)
@@ -135,6 +134,11 @@ def mouse(b: ObjectBuilder, rng: np.random.Generator) -> None:
         ]
         b.piece("wire", cord(line, 0.0022), "wheel")
     b.keypoint("wheel", "center", (0, float(y0), z0 + 0.007), "front", "middle")
+    _mouse_points(b, width, height, y)
+    posed(b)
+
+
+def _mouse_points(b: ObjectBuilder, width: Floats, height: Floats, y: Floats) -> None:
     for word, sign in (("left", 1), ("right", -1)):
         b.keypoint(
             "button",
@@ -149,7 +153,6 @@ def mouse(b: ObjectBuilder, rng: np.random.Generator) -> None:
         b.keypoint("body", "edge", (sign * width[7], y[7], 0.004), "rear", f"middle {word}")
     b.keypoint("body", "top", (0, y[8], 0.004 + height[8]), "rear", "top")
     b.keypoint("body", "end", (0, y[-1], 0.003 + 0.7 * height[-1]), "rear", "rear")
-    posed(b)
 
 
 @category(

@@ -19,6 +19,7 @@ from ._wares import (
     dark,
     handle_points,
     loop_handle,
+    mirrored,
     posed,
     radius_at,
     silhouette,
@@ -116,7 +117,7 @@ def _tube_set(b: ObjectBuilder, rng: np.random.Generator) -> None:
     "microwave oven", flavours={"paco_lvis": "microwave oven"}, supercategory="hand-held", support="table", size=0.5
 )
 def microwave(b: ObjectBuilder, rng: np.random.Generator) -> None:
-    """Counter-top microwave: door with window and handle, control panel at the object's right; shut or open."""
+    """Counter-top microwave: door with window and handle, control panel at the viewer's right; shut or open."""
     tinted(b, "main", pick(rng, "metal", "plastic"), METALS + WHITES + DARKS)
     tinted(b, "panel", "plastic", DARKS + METALS)
     tinted(b, "inside", "metal", WHITES)
@@ -149,20 +150,7 @@ def microwave(b: ObjectBuilder, rng: np.random.Generator) -> None:
     _controls(b, rng, -x + panel / 2 + t / 2, panel, z0, height)
     opened = chance(rng, 0.3)
     if opened:
-        cavity = [
-            block(0.004, depth - 0.05, height - 2 * t, (sx, depth / 2, z0 + height / 2))
-            for sx in (door_x0 + 0.002, x - t - 0.002)
-        ]
-        cavity += [
-            block(wide, 0.004, height - 2 * t, (middle, depth - 0.05, z0 + height / 2)),
-            block(wide, depth - 0.05, 0.004, (middle, depth / 2, z0 + t + 0.002)),
-            block(wide, depth - 0.05, 0.004, (middle, depth / 2, top - t - 0.002)),
-        ]
-        b.piece("inner side", merge(*cavity), "inside")
-        tinted(b, "plate", "glass", CLEAR)
-        radius = 0.42 * min(wide, depth)
-        b.piece("turntable", cylinder(radius, 0.01, segments=24).move(x=middle, y=depth / 2, z=z0 + t + 0.014), "plate")
-        b.keypoint("turntable", "center", (middle, depth / 2, z0 + t + 0.019), "middle", "middle")
+        _cavity(b, (door_x0, x - t), depth, (z0 + t, top - t))
     else:
         b.piece("", block(wide, 0.1, height - 2 * t, (middle, 0.06, z0 + height / 2)), dark(b))
     angle = -uniform(rng, 70, 115) if opened else 0.0
@@ -170,6 +158,21 @@ def microwave(b: ObjectBuilder, rng: np.random.Generator) -> None:
     _corners(b, "body", x, 0.0, z0, top, "front")
     for side, sx in (("left", 1), ("right", -1)):
         b.keypoint("body", "corner", (sx * x, depth, top), "rear", f"top {side}")
+    mirrored(b)  # the controls belong to the viewer's right
+
+
+def _cavity(b: ObjectBuilder, across: tuple[float, float], depth: float, up: tuple[float, float]) -> None:
+    """Walls of the oven chamber between two x and two z, and the turntable in it."""
+    wide, middle = across[1] - across[0], sum(across) / 2
+    tall, level = up[1] - up[0], sum(up) / 2
+    walls = [block(0.004, depth - 0.05, tall, (sx, depth / 2, level)) for sx in (across[0] + 0.002, across[1] - 0.002)]
+    walls.append(block(wide, 0.004, tall, (middle, depth - 0.05, level)))
+    walls += [block(wide, depth - 0.05, 0.004, (middle, depth / 2, z)) for z in (up[0] + 0.002, up[1] - 0.002)]
+    b.piece("inner side", merge(*walls), "inside")
+    tinted(b, "plate", "glass", CLEAR)
+    plate = cylinder(0.42 * min(wide, depth), 0.01, segments=24)
+    b.piece("turntable", plate.move(x=middle, y=depth / 2, z=up[0] + 0.014), "plate")
+    b.keypoint("turntable", "center", (middle, depth / 2, up[0] + 0.019), "middle", "middle")
 
 
 def _controls(b: ObjectBuilder, rng: np.random.Generator, at: float, panel: float, z0: float, height: float) -> None:

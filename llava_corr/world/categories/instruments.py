@@ -73,16 +73,9 @@ def _periodic(angles: Floats, reach: Floats, fine: Floats) -> Floats:
 def guitar(b: ObjectBuilder, rng: np.random.Generator) -> None:
     """Acoustic guitar with a sound hole or electric guitar with pickups, upright on its tail, strings to the front."""
     electric = chance(rng, 0.4)
-    tinted(
-        b,
-        "top",
-        "paint" if electric else "wood",
-        BRIGHTS + DARKS + WHITES if electric else WOODS,
-        "plain",
-        "grain",
-        "gradient",
-    )
-    tinted(b, "wood", "paint" if electric else "wood", BRIGHTS + DARKS if electric else WOODS, "grain", "plain")
+    kind = "paint" if electric else "wood"
+    tinted(b, "top", kind, BRIGHTS + DARKS + WHITES if electric else WOODS, "plain", "grain", "gradient")
+    tinted(b, "wood", kind, BRIGHTS + DARKS if electric else WOODS, "grain", "plain")
     tinted(b, "neck", "wood", WOODS[1:], "grain")
     tinted(b, "ebony", "wood", DARKS)
     tinted(b, "metal", "metal", (*METALS, (0.8, 0.65, 0.3)))
@@ -97,10 +90,8 @@ def guitar(b: ObjectBuilder, rng: np.random.Generator) -> None:
     ):
         b.piece(part, lathe(curve, outline=outline), slot)
     # built lying on its back: tail at +y, neck towards -y, strings up (+z)
-    neck_y, neck = (
-        -0.93 * half if not electric else -0.55 * half,
-        uniform(rng, 0.36, 0.42) * (1.0 if not electric else 1.15),
-    )
+    neck_y = (-0.55 if electric else -0.93) * half
+    neck = uniform(rng, 0.36, 0.42) * (1.15 if electric else 1.0)
     nut = neck_y - neck
     bridge_y = 0.45 * half
     _neck(b, rng, front, neck_y, nut, -0.42 * half if not electric else -0.35 * half, electric)
@@ -115,7 +106,14 @@ def guitar(b: ObjectBuilder, rng: np.random.Generator) -> None:
         for g in gauge
     ]
     b.piece("string", merge(*strings), "metal")
-    waist_y = -0.12 * half
+    _guitar_face(b, rng, front, half, electric)
+    _guitar_points(b, outline, front, half, nut, bridge_y)
+    posed(b, ("x", -90), ("z", 180), ("x", -uniform(rng, 4, 12)))
+
+
+def _guitar_face(b: ObjectBuilder, rng: np.random.Generator, front: float, half: float, electric: bool) -> None:
+    """Sound hole with its rosette, or pickups and knobs; sometimes a pickguard."""
+    hole_y = -0.22 * half
     if electric:
         for y in (-0.1 * half, 0.22 * half):
             b.piece("", block(0.085, 0.024, 0.008, (0, y, front + 0.004)), dark(b))
@@ -123,13 +121,13 @@ def guitar(b: ObjectBuilder, rng: np.random.Generator) -> None:
         b.piece("", repeated(disc(0.012, 0.014, segments=12), knobs), "metal")
     else:
         hole = 0.2 * half
-        b.piece("hole", disc(hole, 0.002, (0, waist_y - 0.1 * half, front), segments=24), dark(b))
+        b.piece("hole", disc(hole, 0.002, (0, hole_y, front), segments=24), dark(b))
         b.piece(
             "body",
-            torus(1.14 * hole, 0.004, segments=28, sides=5).scale(1, 1, 0.4).move(y=waist_y - 0.1 * half, z=front),
+            torus(1.14 * hole, 0.004, segments=28, sides=5).scale(1, 1, 0.4).move(y=hole_y, z=front),
             "ebony",
         )
-        b.keypoint("hole", "center", (0, waist_y - 0.1 * half, front + 0.001), "front", "middle")
+        b.keypoint("hole", "center", (0, hole_y, front + 0.001), "front", "middle")
     if chance(rng, 0.65):
         tinted(b, "guard", "plastic", DARKS + WHITES + ((0.45, 0.2, 0.1),))
         size = (0.16, 0.3) if not electric else (0.22, 0.36)
@@ -140,8 +138,6 @@ def guitar(b: ObjectBuilder, rng: np.random.Generator) -> None:
             .move(x=-0.33 * half, y=0.1 * half, z=front + 0.001),
             "guard",
         )
-    _guitar_points(b, outline, front, half, nut, bridge_y)
-    posed(b, ("x", -90), ("z", 180), ("x", -uniform(rng, 4, 12)))
 
 
 def _neck(
@@ -240,18 +236,10 @@ def drum(b: ObjectBuilder, rng: np.random.Generator) -> None:
     if style in ("snare", "bass"):
         b.piece("rim", hoop.move(z=0.016), "metal")
         lugs = around(block(0.016, 0.018, 0.26 * height).move(x=r + 0.008), count)
-        b.piece("lug", lugs.move(z=0.5 * height), "metal")
-        b.piece(
-            "lug", around(cylinder(0.004, 0.9 * height, segments=6).move(x=r + 0.011, z=0.5 * height), count), "metal"
-        )
+        rods = around(cylinder(0.004, 0.9 * height, segments=6).move(x=r + 0.011), count)
+        b.piece("lug", merge(lugs, rods).move(z=0.5 * height), "metal")
     else:
-        corners = np.linspace(0, 2 * count, 12 * count + 1)  # the rope runs up and down between hoop and waist
-        angle = np.pi * corners / count
-        zig = height * (0.69 + 0.24 * (2 * np.abs(corners % 2 - 1) - 1))
-        out = np.interp(zig, profile[:, 1], profile[:, 0]) + 0.003
-        rope = np.column_stack([out * np.cos(angle), out * np.sin(angle), zig])
-        segments = [tube(rope, 0.004, sides=5, caps=False)]
-        b.piece("loop", merge(*segments), tinted(b, "rope", "fabric", WHITES + BRIGHTS))
+        _drum_rope(b, profile, height, count)
     if chance(rng, 0.2):
         b.piece(
             "cover",
@@ -262,3 +250,13 @@ def drum(b: ObjectBuilder, rng: np.random.Generator) -> None:
     circle_points(b, "base", "edge", float(profile[0, 0]), 0.0, "bottom")
     b.keypoint("head", "center", (0, 0, height + 0.004), "top", "middle")
     posed(b, *((("x", 90.0),) if style == "bass" else ()))
+
+
+def _drum_rope(b: ObjectBuilder, profile: Floats, height: float, count: int) -> None:
+    """Rope that runs up and down between hoop and waist, ``count`` times round the drum."""
+    corners = np.linspace(0, 2 * count, 12 * count + 1)
+    angle = np.pi * corners / count
+    zig = height * (0.69 + 0.24 * (2 * np.abs(corners % 2 - 1) - 1))
+    out = np.interp(zig, profile[:, 1], profile[:, 0]) + 0.003
+    rope = np.column_stack([out * np.cos(angle), out * np.sin(angle), zig])
+    b.piece("loop", tube(rope, 0.004, sides=5, caps=False), tinted(b, "rope", "fabric", WHITES + BRIGHTS))

@@ -254,7 +254,7 @@ def tape(b: ObjectBuilder, rng: np.random.Generator) -> None:
 def mirror(b: ObjectBuilder, rng: np.random.Generator) -> None:
     """Framed wall mirror: rectangular, oval, round or arched."""
     tinted(b, "frame", pick(rng, "wood", "metal", "plastic"), (), "plain", "grain")
-    tinted(b, "glass", "metal", ((0.75, 0.82, 0.86), (0.66, 0.74, 0.8), (0.82, 0.86, 0.88)), "gradient", "plain")
+    tinted(b, "glass", "metal", ((0.75, 0.82, 0.86), (0.66, 0.74, 0.8), (0.82, 0.86, 0.88)), "gradient", fixed=True)
     half, tall = uniform(rng, 0.2, 0.3), uniform(rng, 0.26, 0.45)
     style = pick(rng, "rectangle", "oval", "round", "arch")
     tall = half if style == "round" else tall

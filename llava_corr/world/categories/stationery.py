@@ -45,21 +45,13 @@ def pen(b: ObjectBuilder, rng: np.random.Generator) -> None:
     b.piece("barrel", lain(barrel), "main", functional("pen", "barrel"))
     ball_point = ball(0.16 * radius, 0.16 * radius, 0.16 * radius, (0, 0, 0), segments=8)
     b.piece("tip", lain(ball_point), "tip", functional("pen", "ball"))
-    clip_z, clip = 0.98 * length, uniform(rng, 0.2, 0.3) * length
-    if style != "click":
-        low = -0.06 * length if style == "closed" else 0.72 * length
-        high = 0.42 * length if style == "closed" else 1.1 * length
-        flip = (1.08, 1.18, 1.18, 1.0) if style == "capped" else (1.18, 1.18, 1.12, 0.7)
-        zs = np.array([low, low + 0.01 * length, 0.7 * high + 0.3 * low, high])
-        rs = np.array(flip) * radius
-        if style == "closed":
-            rs = rs[::-1]
-        shell = [(0, low), *zip(rs, zs, strict=True), (0, high)]
-        b.piece("cap", lain(lathe(shell, segments=14)), "cap")
-        clip_z, clip = (0.38 * length, -0.3 * length) if style == "closed" else (0.78 * length, -0.26 * length)
-        clip_z = clip_z if style != "closed" else 0.02 * length
+    if style == "click":
+        button = cylinder(0.45 * radius, 0.08 * length, segments=10).move(z=1.03 * length)
+        clip_z, clip = 0.98 * length, uniform(rng, 0.2, 0.3) * length
     else:
-        b.piece("cap", lain(cylinder(0.45 * radius, 0.08 * length, segments=10).move(z=1.03 * length)), "cap")
+        button = _pen_cap(style, radius, length)
+        clip_z, clip = (0.02 * length, -0.3 * length) if style == "closed" else (0.78 * length, -0.26 * length)
+    b.piece("cap", lain(button), "cap")
     bow = np.array(
         [
             (0, radius, clip_z),
@@ -74,6 +66,15 @@ def pen(b: ObjectBuilder, rng: np.random.Generator) -> None:
     b.keypoint("grip", "center", (0, -length / 2 + 0.3 * length, 1.97 * radius), "front", "middle")
     b.keypoint("clip", "tip", (0, -length / 2 + clip_z - clip, 2.3 * radius), "top", "rear" if clip < 0 else "front")
     posed(b, ("y", uniform(rng, -60, 60)))
+
+
+def _pen_cap(style: str, radius: float, length: float) -> Mesh:
+    """Cap over the writing end of a closed pen, else on its rear end (upright, the writing end at z = 0)."""
+    low, high = (-0.06, 0.42) if style == "closed" else (0.72, 1.1)
+    widths = {"capped": (1.08, 1.18, 1.18, 1.0), "marker": (1.18, 1.18, 1.12, 0.7), "closed": (0.7, 1.12, 1.18, 1.18)}
+    levels = np.array([low, low + 0.01, 0.7 * high + 0.3 * low, high]) * length
+    shell = zip(np.array(widths[style]) * radius, levels, strict=True)
+    return lathe([(0, low * length), *shell, (0, high * length)], segments=14)
 
 
 @category("pencil", flavours={"paco_lvis": "pencil"}, supercategory="hand-held", support="table", size=0.18)

@@ -39,25 +39,9 @@ def drill(b: ObjectBuilder, rng: np.random.Generator) -> None:
     point = lathe([(bit, 0), (0, 2.5 * bit)], segments=8)
     b.piece("body", lie(point, front - 0.043 - reach, z), "steel", functional("drill", "tip"))
     y0, y1 = 0.15 * length, 0.15 * length + rake
-    line = np.array([(0, y0, z - 0.4 * radius), (0, y0 + 0.4 * rake, z - 0.5 * tall), (0, y1, foot)])
-    path = smooth(line, 3)
-    ring = superellipse(0.017, 0.023, 2.6, points=14)
-    sections = np.stack(
-        [np.column_stack([ring * s, np.zeros(14)]) + p for p, s in zip(path, np.linspace(1.05, 0.95, 7), strict=True)]
-    )
-    b.piece("handle", skin(sections), "grip")
-    b.piece("handle", tile(0.012, 0.016, 0.035, 0.005).move(y=y0 - 0.026, z=z - radius - 0.018), dark(b))
-    if cordless:
-        b.piece("handle", tile(0.068, 0.1, foot, 0.012, 0.006).move(y=y1 - 0.012, z=foot / 2), "main")
-    else:
-        b.piece("handle", tile(0.036, 0.05, 0.016, 0.012).move(y=y1, z=0.008), "grip")
-        b.piece(
-            "handle",
-            tube(
-                smooth([(0, y1 + 0.02, 0.008), (0.02, y1 + 0.07, 0.005), (-0.03, y1 + 0.11, 0.005)], 4), 0.0045, sides=6
-            ),
-            "grip",
-        )
+    _drill_grip(b, (y0, y1), (foot, z - 0.4 * radius), z - 0.5 * tall, cordless)
+    trigger = tile(0.012, 0.016, 0.035, 0.005).move(y=y0 - 0.026, z=z - radius - 0.018)
+    b.piece("handle", trigger, dark(b))
     b.keypoint("bit", "tip", (0, front - 0.043 - reach - 2 * bit, z), "front", "front")
     b.keypoint("chuck", "center", (0, front - 0.015, z + 0.7 * radius), "front", "top")
     b.keypoint("body", "center", (0, rear - 0.5 * length, z + 1.05 * radius), "top", "top")
@@ -67,6 +51,24 @@ def drill(b: ObjectBuilder, rng: np.random.Generator) -> None:
     for word, sign in (("left", 1), ("right", -1)):
         b.keypoint("handle", "center", (sign * 0.0165, y0 + 0.4 * rake, z - 0.5 * tall), "middle", word)
         b.keypoint("base", "edge", (sign * (0.034 if cordless else 0.018), y1, foot / 2), "bottom", word)
+
+
+def _drill_grip(
+    b: ObjectBuilder, y: tuple[float, float], ends: tuple[float, float], middle: float, cordless: bool
+) -> None:
+    """Pistol grip from the motor (first y, upper end) to the foot (second y, lower end), battery or cable below."""
+    (y0, y1), (foot, top) = y, ends
+    path = smooth([(0, y0, top), (0, y0 + 0.4 * (y1 - y0), middle), (0, y1, foot)], 3)
+    ring = superellipse(0.017, 0.023, 2.6, points=14)
+    sizes = np.linspace(1.05, 0.95, len(path))
+    sections = [np.column_stack([ring * s, np.zeros(14)]) + p for p, s in zip(path, sizes, strict=True)]
+    b.piece("handle", skin(np.stack(sections)), "grip")
+    if cordless:
+        b.piece("handle", tile(0.068, 0.1, foot, 0.012, 0.006).move(y=y1 - 0.012, z=foot / 2), "main")
+        return
+    cable = smooth([(0, y1 + 0.02, 0.008), (0.02, y1 + 0.07, 0.005), (-0.03, y1 + 0.11, 0.005)], 4)
+    b.piece("handle", tile(0.036, 0.05, 0.016, 0.012).move(y=y1, z=0.008), "grip")
+    b.piece("handle", tube(cable, 0.0045, sides=6), "grip")
 
 
 @category("broom", flavours={"paco_lvis": "broom"}, supercategory=None, support="floor", size=1.3)
@@ -113,30 +115,26 @@ def broom(b: ObjectBuilder, rng: np.random.Generator) -> None:
             torus(1, 0.05, segments=24, sides=6).scale(1.2 * top, 1.2 * deep, 0.14 * top).move(z=0.75 * brush),
             "grip",
         )
-    length, radius = uniform(rng, 0.65, 0.95), uniform(rng, 0.014, 0.018)
-    foot, end = brush + cap - 0.01, brush + cap + length
-    b.piece("shaft", rod((0, 0, foot), (0, 0, end - 0.16), radius), "shaft")
-    b.piece("handle", rod((0, 0, end - 0.16), (0, 0, end), 1.3 * radius), "grip")
-    b.piece(
-        "ring",
-        tube(
-            np.column_stack(
-                [0.02 * np.cos(a := np.linspace(0, 2 * np.pi, 15)), 0 * a, 0.024 * np.sin(a) + end + 0.018]
-            ),
-            0.004,
-            sides=6,
-            caps=False,
-        ),
-        "grip",
-    )
+    _broom_stick(b, rng, brush + cap)
     corner = [(sign * top * flare, 0, brush * (slant / 2 + slant * sign * flare / 2) + 0.004) for sign in (1, -1)]
     for word, at, sign in (("left", corner[0], 1), ("right", corner[1], -1)):
         b.keypoint("brush", "corner", at, "bottom", f"bottom {word}")
         b.keypoint("brush", "corner", (sign * top, 0, brush), "bottom", f"top {word}")
-    b.keypoint("handle", "joint", (0, -radius, brush + cap + 0.01), "middle", "bottom")
-    b.keypoint("handle", "center", (0, -radius, (foot + end) / 2), "middle", "middle")
-    b.keypoint("handle", "end", (0, 0, end), "top", "top")
     posed(b)
+
+
+def _broom_stick(b: ObjectBuilder, rng: np.random.Generator, low: float) -> None:
+    """Shaft above the cap, grip and hanging ring, with their keypoints."""
+    length, radius = uniform(rng, 0.65, 0.95), uniform(rng, 0.014, 0.018)
+    end = low + length
+    b.piece("shaft", rod((0, 0, low - 0.01), (0, 0, end - 0.16), radius), "shaft")
+    b.piece("handle", rod((0, 0, end - 0.16), (0, 0, end), 1.3 * radius), "grip")
+    a = np.linspace(0, 2 * np.pi, 15)
+    ring = np.column_stack([0.02 * np.cos(a), 0 * a, 0.024 * np.sin(a) + end + 0.018])
+    b.piece("ring", tube(ring, 0.004, sides=6, caps=False), "grip")
+    b.keypoint("handle", "joint", (0, -radius, low + 0.01), "middle", "bottom")
+    b.keypoint("handle", "center", (0, -radius, low + length / 2), "middle", "middle")
+    b.keypoint("handle", "end", (0, 0, end), "top", "top")
 
 
 @category("ladder", flavours={"paco_lvis": "ladder"}, supercategory=None, support="floor", size=1.6)

@@ -188,46 +188,22 @@ def helmet(b: ObjectBuilder, rng: np.random.Generator) -> None:
     _hollow(b, profile, oval, "", "main")
     r0 = float(profile[0, 0])
     if style == "motor":
-        tinted(b, "shield", "glass", (*DARKS[1:], (0.3, 0.4, 0.5), (0.5, 0.35, 0.15)))
-        low, high = 0.4 * height, 0.7 * height
-        b.piece("face shield", patch(profile, low, high, -90, 150, 0.004).scale(1, oval, 1), "shield")
-        b.piece("", patch(profile, 0.1 * height, 0.18 * height, -90, 40, 0.003).scale(1, oval, 1), dark(b))
-        x = radius_at(profile, 0.56 * height)
-        for word, sign in (("left", 1), ("right", -1)):
-            b.piece("", disc(0.02, 0.012, (sign * x, 0.1 * x, 0.56 * height), axis="x"), "second")
-            b.keypoint("shield", "joint", (sign * (x + 0.006), 0.1 * x, 0.56 * height), "front", word)
-        b.keypoint("shield", "center", (0, -oval * (x + 0.004), 0.56 * height), "front", "middle")
+        _face_shield(b, profile, height, oval)
     elif style == "bicycle":
         _vents(b, rng, profile, height, oval)
         if chance(rng, 0.5):
             visor(b, "helmet", r0 * oval, 0.04, 0.012, "second")
     else:
         visor(b, "helmet", r0 * oval, uniform(rng, 0.04, 0.055), 0.02, "main")
-        ridge = smooth(
-            [
-                (0, oval * 0.95 * radius, 0.35 * height),
-                (0, oval * 0.6 * radius, 0.9 * height),
-                (0, 0, 1.02 * height),
-                (0, -oval * 0.6 * radius, 0.9 * height),
-                (0, -oval * 0.95 * radius, 0.35 * height),
-            ],
-            3,
-        )
+        arch = [(1, 0.35), (0.65, 0.88), (0, 1.02), (-0.65, 0.88), (-1, 0.35)]
+        ridge = smooth([(0, 0.95 * oval * radius * y, height * z) for y, z in arch], 3)
         b.piece("", strap(ridge, 0.03, 0.014), "main")
     edge = lathe([(r0 - 0.006, -0.004), (r0 + 0.006, -0.004), (r0 + 0.006, 0.008), (r0 - 0.006, 0.008)], segments=24)
     b.piece("rim", edge.scale(1, oval, 1), "second")
     if style != "motor" or chance(rng, 0.4):
         drop = 0.0 if style == "motor" else uniform(rng, 0.06, 0.09)
-        chin = smooth(
-            [
-                (0.9 * r0, 0, 0.02),
-                (0.75 * r0, -0.02, -0.6 * drop),
-                (0, -0.03, -drop - 0.02),
-                (-0.75 * r0, -0.02, -0.6 * drop),
-                (-0.9 * r0, 0, 0.02),
-            ],
-            3,
-        )
+        band = [(0.9, 0, 0.02), (0.75, -0.02, -0.6 * drop), (0, -0.03, -drop - 0.02), (-0.75, -0.02, -0.6 * drop)]
+        chin = smooth([(x * r0, y, z) for x, y, z in (*band, (-0.9, 0, 0.02))], 3)
         b.piece("strap", strap(chin, 0.016, 0.003, "y"), "inside")
         b.keypoint("strap", "center", chin[6], "bottom", "middle")
     if chance(rng, 0.7):
@@ -235,6 +211,19 @@ def helmet(b: ObjectBuilder, rng: np.random.Generator) -> None:
         b.piece("logo", patch(profile, low * height, high * height, -90, 34, 0.004).scale(1, oval, 1), "logo")
     crown_points(b, r0, r0 * oval, float(profile[-1, 1]))
     posed(b)
+
+
+def _face_shield(b: ObjectBuilder, profile: Floats, height: float, oval: float) -> None:
+    """Shield with its two pivots, and the chin vent of a motorcycle helmet."""
+    tinted(b, "shield", "glass", ((0.18, 0.18, 0.2), (0.3, 0.42, 0.55), (0.6, 0.42, 0.18)), fixed=True)
+    low, high = 0.4 * height, 0.7 * height
+    b.piece("face shield", patch(profile, low, high, -90, 150, 0.004).scale(1, oval, 1), "shield")
+    b.piece("", patch(profile, 0.1 * height, 0.18 * height, -90, 40, 0.003).scale(1, oval, 1), dark(b))
+    x = radius_at(profile, 0.56 * height)
+    for word, sign in (("left", 1), ("right", -1)):
+        b.piece("", disc(0.02, 0.012, (sign * x, 0.1 * x, 0.56 * height), axis="x"), "second")
+        b.keypoint("shield", "joint", (sign * (x + 0.006), 0.1 * x, 0.56 * height), "front", word)
+    b.keypoint("shield", "center", (0, -oval * (x + 0.004), 0.56 * height), "front", "middle")
 
 
 def _vents(b: ObjectBuilder, rng: np.random.Generator, profile: Floats, height: float, oval: float) -> None:
