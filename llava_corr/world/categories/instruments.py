@@ -130,12 +130,12 @@ def _guitar_face(b: ObjectBuilder, rng: np.random.Generator, front: float, half:
         b.keypoint("hole", "center", (0, hole_y, front + 0.001), "front", "middle")
     if chance(rng, 0.65):
         tinted(b, "guard", "plastic", DARKS + WHITES + ((0.45, 0.2, 0.1),))
-        size = (0.16, 0.3) if not electric else (0.22, 0.36)
+        size = (0.12, 0.22) if not electric else (0.15, 0.25)
         b.piece(
             "pickguard",
             tile(size[0] * half * 2, size[1] * half * 2, 0.003, 0.07 * half)
             .rotate("z", -22)
-            .move(x=-0.33 * half, y=0.1 * half, z=front + 0.001),
+            .move(x=-0.27 * half, y=0.2 * half, z=front + 0.001),
             "guard",
         )
 
