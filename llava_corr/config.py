@@ -106,6 +106,7 @@ class DataSection(Section):
     validation: str | None = None
     blind: bool = Field(False, description="replace every picture by plain grey: what can be guessed without looking")
     workers: int = Field(0, ge=0)
+    picture_groups: int = Field(1, ge=1, description="shuffle dialogues in groups of this many that share pictures")
 
 
 class LossSection(Section):

@@ -17,6 +17,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..config import ExperimentConfig, ModelSection, TrainingSection
+from ..datasets.batching import PictureSharingSampler
 from ..datasets.collate import Collator
 from ..errors import SampleError
 from ..files import resource
@@ -88,8 +89,11 @@ def training_arguments(config: ExperimentConfig, folder: Path) -> TrainingArgume
         warmup_steps=t.warmup_steps,
         max_grad_norm=t.max_grad_norm,
         bf16=t.bf16,
-        gradient_checkpointing=t.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
+        **(
+            {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
+            if t.gradient_checkpointing
+            else {}
+        ),
         logging_steps=t.logging_steps,
         save_steps=t.save_steps,
         save_total_limit=2,
@@ -175,6 +179,7 @@ def build_trainer(
         data_collator=Collator(processor, blind=config.data.blind),
         callbacks=[clock, ProgressLine(clock), JsonLinesLog(folder / "train_log.jsonl")],
         clock=clock,
+        order=PictureSharingSampler(samples, config.data.picture_groups, config.seed),
         cosine=config.training.schedule == "cosine",
     )
     for noisy in (PrinterCallback, ProgressCallback):

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import Dataset, Sampler
 from transformers import Trainer
 
 from ..errors import TrainingError
@@ -26,14 +27,18 @@ class DialogueTrainer(Trainer):
 
     Args:
         clock: says how far the run is; drives the learning rate.
+        order: the order of the training samples.
         cosine: cosine instead of linear decay.
     """
 
-    def __init__(self, *args: Any, clock: TimeBudget, cosine: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, clock: TimeBudget, order: Sampler[int], cosine: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.clock, self.cosine = clock, cosine
+        self.clock, self.order, self.cosine = clock, order, cosine
         self.loss_is_scaled_for_ga = True  # compute_loss divides by the counts of the whole optimiser step
         self._window = torch.zeros(5, dtype=torch.float64)  # sums by term, then counts, since the last log
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
+        return self.order
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
         """Tokens and masks of the optimiser step, over all ranks."""
@@ -54,7 +59,7 @@ class DialogueTrainer(Trainer):
         if not torch.isfinite(outputs.loss):
             sums = dict(zip(TERMS, outputs.loss_sums.tolist(), strict=True))
             raise TrainingError(
-                f"the loss is {float(outputs.loss)} (sums: {sums})",
+                f"the loss is {outputs.loss.item()} (sums: {sums})",
                 where=f"step {self.state.global_step}, samples {', '.join(sample_ids)}",
                 mend="look at these samples, lower the learning rate, or train in fp32; the last checkpoint is intact",
             )
