@@ -191,8 +191,20 @@ def _flat_look(kind: str, colour: Colour, family: int, pattern: str = "plain", s
     return Look(kind, pattern, tone, tone if second is None else linear(second), recipe(pattern, family))
 
 
-def window(family: int, rng: np.random.Generator, *, width: float, height: float, at: Floats, yaw: float) -> Placed:
-    """A window with frame and bars, bright outside, its middle at ``at`` on the wall; the front is -y."""
+def window(
+    family: int,
+    rng: np.random.Generator,
+    *,
+    width: float,
+    height: float,
+    at: Floats,
+    yaw: float,
+    pane: Colour | None = None,
+) -> Placed:
+    """A window with frame and bars, its middle at ``at`` on the wall; the front is -y.
+
+    It is bright as seen from a room; with ``pane`` (sRGB) it is dark, reflecting glass as seen from the street.
+    """
     builder = ObjectBuilder("window")
     thick = 0.06
     builder.piece("", box(width, 0.01, height), "sky")
@@ -201,7 +213,7 @@ def window(family: int, rng: np.random.Generator, *, width: float, height: float
     for z in (-height / 2, rng.uniform(-0.1, 0.3) * height, height / 2):
         builder.piece("", box(width + thick, 0.045, thick).move(z=z, y=-0.02), "frame")
     builder.piece("", box(width + 0.2, 0.12, 0.03).move(z=-height / 2 - 0.04, y=-0.05), "frame")
-    if rng.random() < 0.5:
+    if pane is None and rng.random() < 0.5:
         for sign in (-1, 1):
             folds = [(sign * (width / 2 + 0.02 + 0.03 * k), -0.07 - 0.03 * (k % 2)) for k in range(7)]
             rows = np.array([[[x, y, z] for x, y in folds] for z in (-height / 2 - 0.25, height / 2 + 0.1)])
@@ -214,6 +226,8 @@ def window(family: int, rng: np.random.Generator, *, width: float, height: float
         "curtain": Look("fabric", "plain", linear(cloth), linear(cloth), recipe("plain", family)),
     }
     used = {name: looks[name] for name in ("sky", "frame", "curtain")}
+    if pane is not None:
+        used["sky"] = _flat_look("ceramic", pane, family)
     return Placed(builder.build(), pose(at=at, yaw=yaw), used)
 
 

@@ -11,23 +11,25 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from . import streets
 from .camera import Camera, look_at
 from .casting import Actor, Stage, comparable
 from .placement import Footprint, footprint, overlap
 from .props import backdrop, ground, picture_frame, potted_plant, quad, wall, window
 from .scene import Placed, Scene
 from .shapes import box, cylinder
+from .streets import is_street_thing
 from .surfaces import draw_family
 from .weather import lamplight
 
 Floats = NDArray[np.float64]
+STREET_SHARE = 0.125
 _FLOORS = ("planks", "planks", "carpet", "tiles", "concrete")
 _WALLS = ("plaster", "plaster", "plaster", "wallpaper", "panels", "brick")
 _TOPS = frozenset({
     "table", "coffee table", "desk", "chest of drawers", "cabinet", "kitchen island", "shelf", "wardrobe",
     "bookcase", "stool", "ottoman", "bench",
 })  # fmt: skip
-_OUTSIDE = frozenset({"airplane", "bus", "car", "minibike", "traffic light", "truck", "van"})
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Room:
         half: half its width, metres.
         depth: from the open side to the back wall.
         height: of the ceiling.
-        taken: footprints on the floor.
+        taken: what stands or hangs in it: footprint, low z, high z.
         hung: (wall index, centre along the wall, half width, low z, high z) of what hangs on walls.
         tops: free table tops: footprint and height.
     """
@@ -46,7 +48,7 @@ class Room:
     half: float
     depth: float
     height: float
-    taken: list[Footprint] = field(default_factory=list)
+    taken: list[tuple[Footprint, float, float]] = field(default_factory=list)
     hung: list[tuple[int, float, float, float, float]] = field(default_factory=list)
     tops: list[tuple[Footprint, float]] = field(default_factory=list)
 
@@ -58,8 +60,30 @@ class Room:
             and corners[:, 1].min() >= -0.2
         )
 
-    def free(self, shape: Footprint, margin: float) -> bool:
-        return self.inside(shape) and not any(overlap(shape.grown(margin), other) for other in self.taken)
+    def free(self, shape: Footprint, low: float, high: float, margin: float = 0.02) -> bool:
+        """Whether an upright box inside the room touches nothing."""
+        return self.inside(shape) and not any(
+            low < top and bottom < high and overlap(shape.grown(margin), other) for other, bottom, top in self.taken
+        )
+
+    def settle(self, item: Placed, margin: float = 0.02) -> Placed | None:
+        """Takes an item in where it is, or gives None when something is there already."""
+        turn = item.pose[:3, :3]
+        scale = float(np.cbrt(np.linalg.det(turn)))
+        shape = footprint(item.model.bounds(), scale, float(np.arctan2(turn[1, 0], turn[0, 0])))
+        shape = shape.moved(shape.centre + item.pose[:2, 3])
+        low, high = item.model.bounds()[:, 2] * scale + item.pose[2, 3]
+        if not self.free(shape, float(low), float(high), margin):
+            return None
+        self.taken.append((shape, float(low), float(high)))
+        return item
+
+    def wall_is_free(self, side: int, along: float, half: float, low: float, high: float) -> bool:
+        """Whether nothing hangs on this rectangle of a wall yet."""
+        return not any(
+            other == side and abs(middle - along) < width + half + 0.05 and low < top + 0.05 and bottom < high + 0.05
+            for other, middle, width, bottom, top in self.hung
+        )
 
     def wall_length(self, side: int) -> float:
         return 2 * self.half if side == 0 else self.depth
@@ -74,10 +98,13 @@ class Room:
 
 
 def compose(stage: Stage) -> Scene:
-    """A room with its furniture."""
+    """A room with its furniture; one picture in eight is a street where the categories have vehicles."""
     rng = stage.rng
+    vehicles = [c for c in stage.categories if is_street_thing(c)]
+    if vehicles and (rng.random() < STREET_SHARE or len(vehicles) == len(stage.categories)):
+        return streets.compose(stage, vehicles)
     room = Room(float(rng.uniform(1.35, 2.1)), float(rng.uniform(2.3, 3.3)), float(rng.uniform(2.3, 2.7)))
-    indoor = [c for c in stage.categories if c.name not in _OUTSIDE]
+    indoor = [c for c in stage.categories if not is_street_thing(c)]
     count = stage.count or int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.08, 0.17, 0.25, 0.22, 0.16, 0.12]))
     cast = [stage.actor(c) for c in stage.troupe(indoor or stage.categories, count, pair=0.4)]
     order = {"wall": 1, "ceiling": 1, "table": 2}
@@ -124,13 +151,11 @@ def _on_floor(actor: Actor, scale: float, room: Room, rng: np.random.Generator) 
         spot = np.array([rng.uniform(-0.8, 0.8) * room.half, rng.uniform(0.1, 0.8) * room.depth])
         yaw = float(rng.choice([0, np.pi / 2, -np.pi / 2, np.pi], p=[0.4, 0.25, 0.25, 0.1]) + rng.normal(0, 0.35))
     shape = footprint(bounds, scale, yaw)
-    placed = shape.moved(spot)
-    if not room.free(placed, 0.02):
-        return None
-    room.taken.append(placed)
-    if actor.label in _TOPS and 0.3 < bounds[1, 2] * scale < 1.3:
-        room.tops.append((placed, float(np.ptp(bounds[:, 2])) * scale))
-    return actor.stand(np.append(spot - shape.centre, -bounds[0, 2] * scale), yaw=yaw, scale=scale)
+    item = room.settle(actor.stand(np.append(spot - shape.centre, -bounds[0, 2] * scale), yaw=yaw, scale=scale))
+    height = float(np.ptp(bounds[:, 2])) * scale
+    if item is not None and actor.label in _TOPS and 0.3 < height < 1.3:
+        room.tops.append((shape.moved(spot), height))
+    return item
 
 
 def _hang(actor: Actor, scale: float, room: Room, rng: np.random.Generator) -> Placed | None:
@@ -142,28 +167,15 @@ def _hang(actor: Actor, scale: float, room: Room, rng: np.random.Generator) -> P
     if height > 1.6:
         low = 0.0
     along = float(rng.uniform(width / 2, max(room.wall_length(side) - width / 2, width / 2 + 0.01)))
-    if not claim_wall(room, side, along, width / 2, low, low + height):
+    if not room.wall_is_free(side, along, width / 2, low, low + height):
         return None
     spot, yaw = room.on_wall(side, along, 0.004)
     turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
     offset = turn @ np.array([bounds[:, 0].mean(), bounds[1, 1]])
-    if low == 0.0:
-        shape = footprint(actor.bounds(), scale, yaw).moved(
-            spot - turn @ np.array([0.0, float(np.ptp(bounds[:, 1])) / 2])
-        )
-        if not room.free(shape, 0.0):
-            return None
-        room.taken.append(shape)
-    return actor.stand(np.append(spot - offset, low - bounds[0, 2]), yaw=yaw, scale=scale)
-
-
-def claim_wall(room: Room, side: int, along: float, half: float, low: float, high: float) -> bool:
-    """Reserves a rectangle of a wall; False when something hangs there or furniture that stands there hides it."""
-    for other, middle, width, bottom, top in room.hung:
-        if other == side and abs(middle - along) < width + half + 0.05 and low < top + 0.05 and bottom < high + 0.05:
-            return False
-    room.hung.append((side, along, half, low, high))
-    return True
+    item = room.settle(actor.stand(np.append(spot - offset, low - bounds[0, 2]), yaw=yaw, scale=scale), 0.0)
+    if item is not None:
+        room.hung.append((side, along, width / 2, low, low + height))
+    return item
 
 
 def _suspend(actor: Actor, scale: float, room: Room, rng: np.random.Generator) -> Placed | None:
@@ -176,11 +188,7 @@ def _suspend(actor: Actor, scale: float, room: Room, rng: np.random.Generator) -
     spot = np.array([rng.uniform(-0.6, 0.6) * room.half, rng.uniform(0.45, 0.8) * room.depth])
     shape = footprint(actor.bounds(), scale, yaw)
     at = np.append(spot - shape.centre, room.height - bounds[1, 2] - 0.001)
-    for other in room.hung:
-        if other[0] == -1 and np.hypot(*(spot - [other[1], other[2]])) < 1.2:
-            return None
-    room.hung.append((-1, float(spot[0]), float(spot[1]), 0, 0))
-    return actor.stand(at, yaw=yaw, scale=scale)
+    return room.settle(actor.stand(at, yaw=yaw, scale=scale), 0.0)
 
 
 def _on_top(actor: Actor, scale: float, room: Room, rng: np.random.Generator) -> Placed | None:
@@ -192,10 +200,13 @@ def _on_top(actor: Actor, scale: float, room: Room, rng: np.random.Generator) ->
         shape = footprint(bounds, scale, yaw)
         if shape.half.max() > top.half.min() * 0.9:
             continue
-        room.tops.pop(int(index))
         slack = np.maximum(top.half - shape.half.max() * 1.1, 0)
         spot = top.centre + (rng.uniform(-0.6, 0.6, 2) * slack) @ top.axes()
-        return actor.stand(np.append(spot - shape.centre, height - bounds[0, 2] * scale + 0.001), yaw=yaw, scale=scale)
+        at = np.append(spot - shape.centre, height - bounds[0, 2] * scale + 0.001)
+        item = room.settle(actor.stand(at, yaw=yaw, scale=scale), 0.0)
+        if item is not None:
+            room.tops.pop(int(index))
+            return item
     return None
 
 
@@ -207,8 +218,8 @@ def _plinth(stage: Stage, room: Room) -> list[Placed]:
         along = float(rng.uniform(0.1, 0.9)) * room.wall_length(0)
         spot, yaw = room.on_wall(0, along, side / 2 + 0.05)
         shape = Footprint(spot, np.full(2, side / 2), yaw)
-        if room.free(shape, 0.02):
-            room.taken.append(shape)
+        if room.free(shape, 0.0, height):
+            room.taken.append((shape, 0.0, height))
             room.tops.append((shape, height))
             mesh = box(side, side, height, bevel=0.01)
             return [backdrop(mesh, "concrete", draw_family(stage.split, rng), at=np.append(spot, height / 2), yaw=yaw)]
@@ -256,8 +267,9 @@ def _decoration(stage: Stage, room: Room) -> list[Placed]:
         width, height = (rng.uniform(0.7, 1.3), rng.uniform(0.9, 1.3)) if opening else rng.uniform(0.3, 0.8, 2)
         low = float(rng.uniform(0.9, 1.05)) if opening else float(rng.uniform(1.2, 1.5))
         along = float(rng.uniform(width / 2 + 0.05, max(room.wall_length(side) - width / 2, width)))
-        if low + height > room.height - 0.1 or not claim_wall(room, side, along, width / 2, low, low + height):
+        if low + height > room.height - 0.1 or not room.wall_is_free(side, along, width / 2, low, low + height):
             continue
+        room.hung.append((side, along, float(width) / 2, low, low + float(height)))
         spot, yaw = room.on_wall(side, along, 0.0)
         make = window if opening else picture_frame
         at = np.append(spot, low + height / 2)
@@ -266,8 +278,8 @@ def _decoration(stage: Stage, room: Room) -> list[Placed]:
         for corner in (-1, 1):
             spot = np.array([corner * (room.half - 0.3), room.depth - 0.3])
             shape = Footprint(spot, np.full(2, 0.22), 0.0)
-            if room.free(shape, 0.0):
-                room.taken.append(shape)
+            if room.free(shape, 0.0, 1.3):
+                room.taken.append((shape, 0.0, 1.3))
                 out.append(potted_plant(draw_family(stage.split, rng), rng, at=np.append(spot, 0.0)))
                 break
     return out

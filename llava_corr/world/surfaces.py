@@ -44,7 +44,7 @@ SURFACES: dict[str, Surface] = {
     "sand": Surface("earth", "noise", 0.4, "#ccb285#b89c70 #dbc49e#bda880"),
     "snow": Surface("earth", "noise", 0.3, "#ebf0f7#d6e0f0"),
     "gravel": Surface("earth", "noise", 4.0, "#807d78#9e9991"),
-    "asphalt": Surface("stone", "noise", 0.8, "#454547#575759"),
+    "asphalt": Surface("stone", "noise", 2.5, "#47474a#4e4e50 #5a5854#626059"),
     "concrete": Surface("stone", "noise", 0.6, "#999691#858280 #ada89e#99948a"),
     "pavement": Surface("stone", "tiles", 0.35, "#9e948a#615954 #8c6657#594c47"),
     "planks": Surface("wood", "planks", 1.0, "#a87a4f#5c3b24 #c79e6e#805938 #754f36#3d261a #b2a899#756b61"),
@@ -81,7 +81,7 @@ def surface_look(surface: str, family: int) -> tuple[Look, float]:
         pattern = str(rng.choice(["stripes", "plain", "dots", "weave"]))
     pairs = made.pairs()
     pair = pairs[int(rng.integers(len(pairs)))]
-    shift = rng.normal(0, 0.025, 3) + rng.normal(0, 0.03)
-    first, second = (linear(np.clip(colour + shift, 0.03, 0.97)) for colour in pair)
+    shift = 1 + rng.normal(0, 0.03, 3) + rng.normal(0, 0.05)
+    first, second = (linear(np.clip(colour * shift, 0.03, 0.97)) for colour in pair)
     look = Look(made.kind, pattern, first, second, recipe(pattern, family))
     return look, float(rng.uniform(0.8, 1.25) / made.per_metre)

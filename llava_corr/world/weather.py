@@ -39,7 +39,7 @@ def daylight(rng: np.random.Generator, *, azimuth: float, scale: float) -> Light
         clouds=float(clouds),
         sky_offset=rng.uniform(0, 8, 2),
         reach=scale,
-        haze=float(rng.uniform(120, 400)),
+        haze=float(rng.uniform(150, 500) * scale),
         exposure=float(rng.uniform(0.75, 1.0)),
     )
 
