@@ -141,7 +141,7 @@ def flavour_sheet(world: World, flavours: Sequence[str], split: str, *, rows: in
     for flavour in flavours:
         for row in range(rows):
             views = [make_picture(world, flavour, split, row * columns + k, Findings())[0] for k in range(columns)]
-            tiles.append([tile for view in views for tile in (view.image, overlay(view, keypoints=False))])
+            tiles.append([tile for view in views for tile in (view.image, overlay(view, keypoints=False, names=False))])
             titles.append(f"{flavour}, {split}" if row == 0 else "")
     return grid(tiles, titles)
 
