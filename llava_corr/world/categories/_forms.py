@@ -185,6 +185,21 @@ def select(mesh: Mesh, faces: np.ndarray) -> Mesh:
     return Mesh(mesh.vertices[used], renumber[kept], mesh.normals[used])
 
 
+def outermost(mesh: Mesh, through: ArrayLike, way: ArrayLike) -> Floats:
+    """The farthest point in direction ``way`` where the line through a point meets the mesh; the point if none does."""
+    start, way = np.asarray(through, float), np.asarray(way, float)
+    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
+    normal = np.cross(b - a, c - a)
+    slope = normal @ way
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.einsum("ij,ij->i", normal, a - start) / slope
+        point = start + distance[:, None] * way
+        inside = slope != 0
+        for p, q in ((a, b), (b, c), (c, a)):
+            inside &= np.einsum("ij,ij->i", np.cross(q - p, point - p), normal) >= -1e-9 * np.abs(slope)
+    return start if not inside.any() else point[inside][np.argmax(distance[inside])]
+
+
 def relief(mesh: Mesh, height: float, wave: float, phase: float = 0.0) -> Mesh:
     """Lumps of this height and wavelength on a smooth mesh (wool, foliage)."""
     v = mesh.vertices * (2 * np.pi / wave) + phase

@@ -13,6 +13,7 @@ LACQUERS = (WHITE, (0.85, 0.83, 0.76), (0.25, 0.28, 0.32), (0.55, 0.65, 0.68), (
 CLOTHS = ((0.55, 0.5, 0.45), (0.3, 0.36, 0.48), (0.65, 0.3, 0.25), (0.35, 0.42, 0.34), (0.75, 0.7, 0.6), (0.25, 0.25,
           0.27), (0.8, 0.62, 0.3))  # fmt: skip
 BRASS = (0.75, 0.6, 0.3)
+_INSET = 0.985  # corner points lie a little inside the edge, so that they are seen from most sides
 
 
 def wooden(b: ObjectBuilder, slot: str = "main", *, lacquer: bool = True) -> str:
@@ -35,14 +36,15 @@ def corners(f: Frame, part: str, x: float, y: float, z: float, *, where: str = "
     """Keypoints at the four corners of a horizontal rectangle with these half sizes around (0, centre)."""
     for word, sign in (("front", -1), ("rear", 1)):
         for side, way in (("left", 1), ("right", -1)):
-            f.keypoint(part, "corner", (way * x, centre + sign * y, z), where, f"{word} {side}")
+            f.keypoint(part, "corner", (way * _INSET * x, centre + sign * _INSET * y, z), where, f"{word} {side}")
 
 
 def back_corners(f: Frame, part: str, x: float, y: float, low: float, high: float) -> None:
     """Keypoints at the corners of an upright rectangle across the object."""
-    for word, z in (("bottom", low), ("top", high)):
+    rim = 0.02 * (high - low)
+    for word, z in (("bottom", low + rim), ("top", high - rim)):
         for side, way in (("left", 1), ("right", -1)):
-            f.keypoint(part, "corner", (way * x, y, z), "", f"{word} {side}")
+            f.keypoint(part, "corner", (way * _INSET * x, y, z), "", f"{word} {side}")
 
 
 def leg_mesh(style: str, height: float, thick: float) -> Mesh:
@@ -86,7 +88,7 @@ def legs(
 def frame_of_bars(x: float, y: float, z: float, width: float, deep: float, *, centre: float = 0.0) -> Mesh:
     """Four bars under a top: half sizes x and y to the bars' middle, at height z."""
     return merge(
-        block(2 * x, width, deep, (0, centre - y, z)), block(2 * x, width, deep, (0, centre + y, z)),
+        block(2 * x + width, width, deep, (0, centre - y, z)), block(2 * x + width, width, deep, (0, centre + y, z)),
         block(width, 2 * y, deep, (x, centre, z)), block(width, 2 * y, deep, (-x, centre, z)),
     )  # fmt: skip
 
@@ -101,10 +103,12 @@ def front(
 ) -> None:  # fmt: skip
     """A drawer or door front in the plane y (facing -y) over (x0, z0, x1, z1), with its handle and keypoints."""
     x0, z0, x1, z1 = box
-    gap = 0.006
+    gap = 0.008
+    seam = f.b.material("seam", "paint", colours=(DARK,), fixed=True)  # joints show even on one-coloured objects
     wide, tall = x1 - x0 - 2 * gap, z1 - z0 - 2 * gap
     cx, cz = (x0 + x1) / 2, (z0 + z1) / 2
-    f.piece(part, block(wide, thick, tall, (cx, y - thick / 2, cz)), material)
+    f.piece(part, block(x1 - x0, 0.004, z1 - z0, (cx, y - 0.002, cz)), seam)
+    f.piece(part, block(wide, thick, tall, (cx, y - thick / 2 - 0.001, cz)), material)
     if inset:
         f.piece(part, block(0.72 * wide, 0.008, 0.76 * tall, (cx, y - thick - 0.002, cz)), inset)
     x = {"center": cx, "left": x1 - 0.12 * wide, "right": x0 + 0.12 * wide}[at]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..objects import ObjectBuilder
-from ..shapes import Floats, tube
-from ._forms import BLACK, DARK, PINK, Frame, Layers, ball, loft, placed, relief, rod, shifted, spikes
+from ..shapes import Floats, rotation, tube
+from ._forms import BLACK, DARK, PINK, Frame, Layers, ball, loft, outermost, placed, relief, rod, shifted, spikes
 from ._quadruped_spec import PARTS, STANDING, Pose, Spec, head_markings, markings
 
 
@@ -28,7 +28,7 @@ def quadruped(b: ObjectBuilder, spec: Spec, pose: Pose = STANDING, phase: float 
 
 def _materials(b: ObjectBuilder, spec: Spec) -> None:
     kind = "skin" if spec.snout else "fur"
-    b.material("main", kind, colours=spec.coat, patterns=("plain", "noise"))
+    b.material("main", kind, colours=spec.coat, patterns=("plain", "plain", "noise"))
     b.material("under", kind, colours=spec.under or spec.coat)
     b.material("mark", kind, colours=spec.mark or (DARK,), fixed=True)
     b.material("eye", "plastic", colours=(BLACK, (0.15, 0.08, 0.02)), fixed=True)
@@ -56,12 +56,14 @@ def _trunk(f: Frame, s: Spec, layers: Layers, phase: float) -> None:
         f.piece(
             PARTS["body"], loft([(*at, 0.55 * s.width, 0.24), (0, at[1], at[2] + 0.2, 0.25 * s.width, 0.1)]), "main"
         )
-        f.keypoint("hump", "top", (0, at[1], at[2] + 0.26), ("front", "rear")[k] if s.humps > 1 else "")
-    f.keypoint("back", "center", (0, y[2], top[2]), "", "middle")
+        f.keypoint("hump", "top", (0, at[1], at[2] + 0.2 + 0.15 * s.width), ("front", "rear")[k] if s.humps > 1 else "")
+    if not s.humps:
+        f.keypoint("back", "center", (0, y[2], top[2]), "", "middle")
     f.keypoint("shoulder", "top", (0, y[1], top[1]))
     f.keypoint("rump", "top", (0, y[4], top[4]))
-    f.keypoint("belly", "center", (0, y[2], low[2]))
-    f.keypoint("chest", "center", (0, y[0] - 0.2 * s.width, (top[0] + low[0]) / 2))
+    f.pair("flank", "center", (width[2], y[2], (top[2] + low[2]) / 2))
+    chest = outermost(mesh, (0, y[0], 0.3 * top[0] + 0.7 * low[0]), (0, -1, 0))
+    f.keypoint("chest", "center", chest)
 
 
 def _neck(f: Frame, s: Spec, layers: Layers) -> tuple[float, float]:
@@ -159,7 +161,7 @@ def _ears(f: Frame, s: Spec, stations: Floats) -> None:
     style, size = s.ears
     root = _skull_point(stations, 0.9, 52)
     if style == "pointed":
-        tip = root + np.array([0.32 * size, 0.1 * size, size])
+        tip = root + (rotation("x", -5) @ rotation("y", 18))[:3, :3] @ np.array([0, 0, 0.96 * size])
         mesh = rod((0, 0, -0.25 * size), (0, 0, size), 0.42 * size, 0.05 * size, sides=10).scale(1, 0.45, 1)
         mesh = mesh.rotate("y", 18).rotate("x", -5).move(*root)
         f.both(PARTS["ear"], mesh, "main")
@@ -251,8 +253,13 @@ def _foot(f: Frame, s: Spec, front: bool, side: int, ankle: tuple[float, float, 
         look = "hoof" if s.hoof != DARK else ("mark" if s.marking in ("panda", "legs") else "main")
         mesh = ball(1.35 * low, reach, 0.05, (x, y - 0.4 * reach, 0.05), segments=10)
         f.piece(PARTS["foot"], mesh, look)
-        reach *= 1.4
-    f.keypoint("paw", "tip", (x, y - reach, 0.04), words)
+        reach *= 1.28  # the coarse ellipsoid is a little smaller than its half-axes
+    f.keypoint("paw", "tip", (x, y - reach, 0.045), words)
+
+
+def _direction(start: Floats, end: Floats) -> Floats:
+    way = (end - start)[:3]
+    return way / np.linalg.norm(way)
 
 
 TAILS: dict[str, tuple[tuple[float, float], ...]] = {  # (backwards, upwards) in tail lengths
@@ -262,6 +269,7 @@ TAILS: dict[str, tuple[tuple[float, float], ...]] = {  # (backwards, upwards) in
     "curl": ((0, 0), (0.2, 0.45), (-0.25, 0.75), (-0.5, 0.4)),
     "long": ((0, 0), (0.3, -0.25), (0.6, -0.45), (0.9, -0.3), (1.05, -0.02)),
     "plume": ((0, 0), (0.3, 0.02), (0.4, 0.4), (0.16, 0.82), (0.3, 1.05), (0.52, 0.95)),
+    "cork": ((0, 0), (0.45, 0.25), (0.25, 0.7), (0.75, 0.65)),
     "stub": ((0, 0), (0.5, -0.3), (0.7, -0.8)),
 }  # fmt: skip
 
@@ -285,5 +293,5 @@ def _tail(f: Frame, s: Spec, sway: float, layers: Layers) -> None:
     if tuft:
         end = rows[-1, :3]
         f.piece(PARTS["tail"], ball(2 * thick, 2 * thick, 4.5 * thick, end, segments=10), "tuft")
-    f.keypoint("tail", "tip", rows[-1, :3])
-    f.keypoint("tail", "base", rows[0, :3] + [0, thick, thick * 0.5])
+    f.keypoint("tail", "tip", rows[-1, :3] + 0.9 * rows[-1, 3] * _direction(rows[-2], rows[-1]))
+    f.keypoint("tail", "base", shifted(0.5 * (rows[0] + rows[1])[:3], 0, 0, thick * grow[0]))

@@ -280,7 +280,6 @@ def boat(b: ObjectBuilder, rng: np.random.Generator) -> None:
     f.keypoint("bow", "tip", (0, -0.5 * length - bow, top))
     f.pair("stern", "corner", (stern * half, 0.5 * length, top), "rear", "top")
     f.pair("hull", "rim", (half, 0.2 * length, top), "", "middle")
-    f.keypoint("keel", "center", (0, 0.1 * length, deck - 0.98 * deep), "bottom")
     if style == "sail":
         _sloop(f, rng, length, deck)
     elif style == "square":

@@ -72,6 +72,7 @@ def refrigerator(b: ObjectBuilder, rng: np.random.Generator) -> None:
     def leaf(part: str, x0: float, z0: float, x1: float, z1: float) -> None:
         f.piece(part, block(x1 - x0 - gap, 0.06, z1 - z0 - gap, ((x0 + x1) / 2, y - 0.032, (z0 + z1) / 2)), "front")
 
+    f.piece("side", block(w - 0.002, 0.006, h - low, (0, y - 0.001, (h + low) / 2)), "dark")
     face = y - 0.062
     if wide and rng.random() < 0.6:
         leaf("drawer", -w / 2, low, w / 2, split)
@@ -151,6 +152,7 @@ def dishwasher(b: ObjectBuilder, rng: np.random.Generator) -> None:
     _body(f, w, d, h, low=0.01, side="", top="")
     y, band = -d / 2, near(rng, 0.11, 0.2)
     f.piece("", block(w - 0.008, 0.04, h - low - band - 0.012, (0, y - 0.01, low + (h - low - band) / 2)), "front")
+    f.piece("", block(w - 0.004, 0.006, h - low - 0.004, (0, y - 0.001, (h + low) / 2)), "dark")
     f.piece("button panel", block(w - 0.008, 0.05, band - 0.006, (0, y - 0.008, h - band / 2)), "panel")
     face = y - 0.033
     _display(f, "button panel", 0.3 * w, face, h - band / 2, 0.08)
@@ -162,18 +164,19 @@ def dishwasher(b: ObjectBuilder, rng: np.random.Generator) -> None:
     _grip(f, "handle", 0, y - 0.03, h - band - 0.07, 0.72 * w)
     f.piece("skirt", block(w - 0.01, 0.03, low - 0.012, (0, y + 0.045, low / 2)), "panel")
     f.keypoint("panel", "center", (0, face, h - band / 2))
-    for word, z in (("top", h - band), ("bottom", low)):
-        f.pair("door", "corner", (w / 2 - 0.006, y - 0.03, z), "", word)
+    for word, z in (("top", h - band - 0.02), ("bottom", low + 0.02)):
+        f.pair("door", "corner", (w / 2 - 0.02, y - 0.03, z), "", word)
 
 
 def _oven_door(f: Frame, part: Part, w: float, y: float, low: float, high: float) -> None:
     """A glazed door with a bar handle at its upper edge."""
     tall = high - low
-    f.piece(part, block(w - 0.012, 0.04, tall - 0.008, (0, y - 0.018, (low + high) / 2)), "front")
+    f.piece(part, block(w - 0.002, 0.006, tall, (0, y - 0.001, (low + high) / 2)), "dark")
+    f.piece(part, block(w - 0.014, 0.04, tall - 0.012, (0, y - 0.018, (low + high) / 2)), "front")
     f.piece(part, block(0.7 * w, 0.01, 0.5 * tall, (0, y - 0.039, low + 0.42 * tall)), "dark")
     _grip(f, part, 0, y - 0.038, high - 0.12 * tall, 0.75 * w)
-    for word, z in (("top", high), ("bottom", low)):
-        f.pair("door", "corner", (w / 2 - 0.008, y - 0.038, z), "", word)
+    for word, z in (("top", high - 0.02), ("bottom", low + 0.02)):
+        f.pair("door", "corner", (w / 2 - 0.02, y - 0.038, z), "", word)
 
 
 def _burners(f: Frame, rng: np.random.Generator, w: float, d: float, z: float) -> None:

@@ -15,6 +15,7 @@ from ._forms import (
     cut,
     loft,
     near,
+    outermost,
     pick,
     placed,
     rod,
@@ -91,9 +92,8 @@ def _trunk(f: Frame, length: float, half: float, tail: float, spread: float) -> 
     f.piece("tail", loft(fan, sides=10, caps=(0, 0.3)), "wing")
     f.keypoint("tail", "tip", fan[-1][:3])
     f.keypoint("tail", "base", (0, 0.4 * length, 0.45 * half))
-    f.keypoint("breast", "center", (0, -0.4 * length, -0.4 * half))
+    f.keypoint("breast", "center", outermost(mesh, (0, -0.3 * length, -0.35 * half), (0, -1, 0)))
     f.keypoint("back", "center", (0, -0.05 * length, 0.95 * half), "", "middle")
-    f.keypoint("belly", "center", (0, 0, -0.95 * half))
 
 
 def _bird_neck(f: Frame, length: float, half: float, neck: float, size: float) -> Floats:

@@ -118,7 +118,7 @@ def mantel_clock(b: ObjectBuilder, rng: np.random.Generator) -> None:
         "brass",
     )
     _dial(f, rng, r, -d / 2 - 0.004, 12)
-    f.keypoint("pediment", "top", (0, 0, top + 0.9 * r))
+    f.keypoint("pediment", "top", (0, -0.6 * d, top + 0.84 * r))
     f.pair("base", "corner", (1.25 * w, -0.65 * d, -1.9 * r - 0.03), "", "front bottom")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..objects import ObjectBuilder, category
 from ..shapes import Floats, Mesh, lathe, merge, torus, tube
-from ._forms import WHITE, Frame, Part, ball, block, compass, disc, near, pick, placed, rod, smooth
+from ._forms import WHITE, Frame, Part, ball, block, compass, disc, near, pick, placed, rod, shifted, smooth
 from ._furniture import metallic
 
 _GLOW = ((1.0, 0.92, 0.75), (1.0, 0.97, 0.9))
@@ -135,7 +135,7 @@ def _desk_lamp(f: Frame, rng: np.random.Generator) -> None:
         merge(rod((0, 0, 0.02), elbow, 0.009), rod(elbow, end, 0.009), ball(0.016, 0.016, 0.016, elbow, segments=8)),
         "metal",
     )
-    f.keypoint("arm", "elbow", elbow)
+    f.keypoint("arm", "elbow", shifted(elbow, z=0.015))
     head = Frame(f.b, f.matrix @ placed(*end, ("x", -float(rng.uniform(10, 40)))))
     size = near(rng, 0.085)
     head.piece(
@@ -227,7 +227,10 @@ def _candle(f: Frame, end: Floats, shaded: bool, words: str) -> None:
     f.piece("light source", ball(0.016, 0.016, 0.034, (x, y, z + 0.105), segments=8), "glow")
     if shaded:
         f.piece("shade", _shade(0.07, 0.04, 0.06, 0.15).move(x, y, z), "shade")
-    f.keypoint("light", "tip", (x, y, z + (0.15 if shaded else 0.14)), words)
+    if shaded:
+        f.keypoint("shade", "center", (*(np.array([x, y]) * (1 + 0.055 / np.hypot(x, y))), z + 0.105), words)
+    else:
+        f.keypoint("light", "tip", (x, y, z + 0.13), words)
     f.keypoint("arm", "end", (x, y, z - 0.005), words)
 
 
@@ -258,7 +261,7 @@ def sconce(b: ObjectBuilder, rng: np.random.Generator) -> None:
         g.piece("shade", _shade(low, high, 0.03, 0.15), "shade")
         g.keypoint("shade", "rim", (0, -low, 0.03), word, "front bottom")
         g.keypoint("shade", "rim", (0, -high, 0.15), word, "front top")
-        g.keypoint("arm", "end", (0, 0, -0.006), word)
-        g.keypoint("light", "center", (0, -0.022, 0.075), word)
+        g.keypoint("shade", "center", (0, -(low + high) / 2, 0.09), word, "front")
+        g.keypoint("arm", "end", (0, -0.027, 0), word)
     f.keypoint("backplate", "top", (0, -0.02, 0.45 * tall))
     f.keypoint("backplate", "bottom", (0, -0.02, -0.45 * tall))

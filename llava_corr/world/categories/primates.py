@@ -59,11 +59,13 @@ def _arms(f: Frame, s: Body, swings: tuple[float, float], raise_: float, looks: 
         while (f.matrix[2, :3] @ end + f.matrix[2, 3] < lowest) and bent < 2.2:
             bent += 0.12
             end = joint + half * np.array([side * 0.04, -np.sin(bent), -np.cos(bent)])
-        hand = end + 0.9 * s.limb * np.array([0, -np.sin(bent), -np.cos(bent)])
-        f.piece(PARTS["hand"], ball(0.75 * s.limb, 0.9 * s.limb, 1.5 * s.limb, hand, segments=10), looks[1])
+        along = s.limb * np.array([0, -np.sin(bent), -np.cos(bent)])
+        shape = ((0.0, 0.55, 0.5), (0.8, 0.85, 0.6), (1.6, 0.7, 0.4))
+        hand = [(*(end + t * along), wide * s.limb, deep * s.limb) for t, wide, deep in shape]
+        f.piece(PARTS["hand"], loft(hand, sides=10), looks[1])
         f.keypoint("arm", "elbow", shifted(joint, side * 0.8 * s.limb, 0, 0), word)
         f.keypoint("arm", "shoulder", shifted(start, side * s.limb, 0, 0), word)
-        f.keypoint("hand", "tip", hand + 1.3 * s.limb * np.array([0, -np.sin(bent), -np.cos(bent)]), word)
+        f.keypoint("hand", "tip", end + 1.8 * along, word)
 
 
 def _legs(f: Frame, s: Body, swings: tuple[float, float], looks: tuple[str, str]) -> None:
@@ -132,7 +134,7 @@ def _primate(b: ObjectBuilder, rng: np.random.Generator, s: Body, ears: float) -
 
 
 def _materials(b: ObjectBuilder, coat: list, face: list) -> None:
-    b.material("main", "fur", colours=coat, patterns=("plain", "noise"))
+    b.material("main", "fur", colours=coat, patterns=("plain", "plain", "noise"))
     b.material("face", "skin", colours=face)
     b.material("eye", "plastic", colours=(BLACK,), fixed=True)
 
@@ -171,7 +173,7 @@ def monkey(b: ObjectBuilder, rng: np.random.Generator) -> None:
     upright = Frame(b, placed(*torso.matrix[:3, 3]))
     upright.piece(PARTS["tail"], loft(rows, steps=4, sides=8, caps=(0.5, 1)), "main")
     upright.keypoint("tail", "tip", rows[-1, :3])
-    upright.keypoint("tail", "base", rows[0, :3])
+    upright.keypoint("tail", "base", shifted(0.4 * rows[0, :3] + 0.6 * rows[1, :3], 0, 0, 0.018))
     settle(b)
 
 

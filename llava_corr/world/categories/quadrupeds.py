@@ -60,7 +60,7 @@ GOAT = Spec(
 SWINE = Spec(
     0.7, length=1.6, depth=0.66, width=0.28, belly=0.97, hip=1.0, sway=-0.04, neck=(0.06, 8, 0.24, 0.2),
     head=(0.5, 0.18, 0.16), muzzle=(0.5, 0.085, 0.085), pitch=22, snout=True, ears=("leaf", 0.2), leg=(0.085, 0.055),
-    foot="hoof", tail=("curl", 0.2, 0.022), coat=((0.9, 0.62, 0.58), (0.86, 0.55, 0.5), (0.35, 0.28, 0.26)),
+    foot="hoof", tail=("cork", 0.2, 0.022), coat=((0.9, 0.62, 0.58), (0.86, 0.55, 0.5), (0.35, 0.28, 0.26)),
     marking="", nose=(0.5, 0.25, 0.24),
 )  # fmt: skip
 FOX = Spec(

@@ -275,7 +275,6 @@ def turtle(b: ObjectBuilder, rng: np.random.Generator) -> None:
     f.piece("tail", rod((0, 0.85 * y, base - 0.01), (0, 1.3 * y, 0.025), 0.022, 0.004), "main")
     f.keypoint("tail", "tip", (0, 1.3 * y, 0.025))
     f.keypoint("shell", "top", (0, 0, base + dome))
-    f.keypoint("shell", "rim", (0, -1.06 * y, base), "front")
     f.keypoint("shell", "rim", (0, 1.06 * y, base), "rear")
     f.pair("shell", "rim", (1.06 * x, 0, base))
     settle(b)

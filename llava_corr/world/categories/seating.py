@@ -25,7 +25,7 @@ def _seat(
         f.piece(part, extrude(outline, thick).move(0, 0, z - thick / 2), "main")
     else:
         f.piece(part, block(w, d, thick, (0, 0, z - thick / 2)), "main")
-    inset = 0.88 if round_ and not soft else 0.99
+    inset = 0.93 if soft else 0.88 if round_ else 0.99
     corners(f, "seat", inset * w / 2, inset * d / 2, z)
 
 
@@ -97,7 +97,7 @@ def _chair_back(
                 else:
                     bar = block(0.3 * x, 0.012, 0.86 * tall, (offset, 0, 0.43 * tall))
                 g.piece(_named("spindle", "back"), bar, "main")
-    back_corners(g, "back", w / 2, -thick, 0.02, tall)
+    back_corners(g, "back", w / 2 - 0.02, -thick, 0.03, tall - 0.01)
 
 
 def _chair_arms(f: Frame, w: float, d: float, z: float, rise: float, thick: float) -> None:
@@ -139,7 +139,7 @@ def swivel_chair(b: ObjectBuilder, rng: np.random.Generator) -> None:
     g.piece("back", rod((0, 0.03, -0.1), (0, 0.04, low + 0.4 * tall), 0.022), "metal")
     if rng.random() < 0.3:
         g.piece("back", soft_block(0.5 * w, 0.06, 0.14, (0, 0, low + tall + 0.1), bevel=0.02), "cloth")
-    back_corners(g, "back", 0.45 * w, -0.03, low, low + tall)
+    back_corners(g, "back", 0.43 * w, -0.034, low + 0.03, low + tall - 0.03)
     if rng.random() < 0.65:
         rise = near(rng, 0.2)
         rest = soft_block(0.07, 0.6 * d, 0.035, (0.5 * w + 0.02, -0.02, z + rise), bevel=0.01)
@@ -209,7 +209,7 @@ def ottoman(b: ObjectBuilder, rng: np.random.Generator) -> None:
     else:
         f.piece("seat", cushion(w, d, 0.55 * h, (0, 0, foot + 0.27 * h), bevel=0.02), "cloth")
         f.piece("seat", cushion(1.03 * w, 1.03 * d, 0.45 * h, (0, 0, foot + 0.77 * h), bevel=0.05), "cloth")
-        corners(f, "seat", 0.48 * w, 0.48 * d, foot + 0.97 * h)
+        corners(f, "seat", 0.46 * w, 0.46 * d, foot + 0.985 * h)
         reach = 0.42 * w
     f.keypoint("seat", "center", (0, 0, foot + h))
     legs(f, "leg", reach, reach * d / w, foot, 0.025, style=pick(rng, "taper", "square", "turned"))
@@ -309,15 +309,15 @@ def _couch(b: ObjectBuilder, rng: np.random.Generator, seats: int, names: dict[s
         _pillows(g, rng, names["back pillow"], seats, place, z - base)
     tip = rise + (0.62 * arm - 0.03 if style == "round" else 0)
     _couch_points(f, (w, d, z, arm), tip, thick)
-    back_corners(g, "back", (w - 1.2 * arm) / 2, 0.03, z - base + 0.03, top - base)
+    back_corners(g, "back", (w - 1.2 * arm) / 2 - 0.05, 0.026, z - base + 0.06, top - base - 0.04)
 
 
 def _couch_points(f: Frame, size: tuple[float, float, float, float], tip: float, thick: float) -> None:
     w, d, z, arm = size
     for word, y in (("front", -d / 2 + 0.01), ("rear", d / 2 - 0.02)):
         f.pair("arm", "corner", ((w - arm) / 2, y, tip), "", word)
-    for word, y in (("front", -d / 2 + 0.02), ("rear", d / 2 - thick)):
-        f.pair("seat", "corner", (w / 2 - arm - 0.02, y, z - 0.01), "", word)
+    for word, y in (("front", -d / 2 + 0.02), ("rear", d / 2 - thick - 0.05)):
+        f.pair("seat", "corner", (w / 2 - arm - 0.02, y, z), "", word)
 
 
 def _pillows(g: Frame, rng: np.random.Generator, part: str, seats: int, place: float, low: float) -> None:
@@ -350,11 +350,12 @@ def armchair(b: ObjectBuilder, rng: np.random.Generator) -> None:
     w, d, z, top = near(rng, 0.62), near(rng, 0.6), near(rng, 0.42), near(rng, 0.88)
     f = Frame(b)
     f.piece("seat", cushion(w - 0.06, d, 0.13, (0, 0, z - 0.065), bevel=0.04), "cloth")
-    corners(f, "seat", w / 2 - 0.04, d / 2 - 0.01, z - 0.01)
+    for word, y in (("front", 0.03 - d / 2), ("rear", d / 2 - 0.17)):
+        f.pair("seat", "corner", (w / 2 - 0.06, y, z - 0.005), "", word)
     g = Frame(b, placed(0, d / 2 - 0.06, z - 0.04, ("x", -float(rng.uniform(8, 20)))))
     tall = top - z + 0.04
     g.piece("back", cushion(w - 0.08, 0.12, tall, (0, 0, tall / 2), bevel=0.04), "cloth")
-    back_corners(g, "back", w / 2 - 0.05, -0.05, 0.08, tall)
+    back_corners(g, "back", w / 2 - 0.07, -0.056, 0.1, tall - 0.03)
     rise, x, thick = near(rng, 0.6, 0.06), w / 2, near(rng, 0.024)
     f.piece("apron", frame_of_bars(x - 0.02, d / 2 - 0.03, z - 0.16, 0.03, 0.06), "main")
     legs(f, "leg", x, d / 2 - 0.04, rise, thick, style="square")
