@@ -24,7 +24,7 @@ MIDDLE = 0.34
 def compose(stage: Stage) -> Scene:
     """A clutter scene."""
     rng = stage.rng
-    count = stage.count or int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.2, 0.25, 0.2, 0.15, 0.1, 0.1]))
+    count = stage.count or int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.3, 0.3, 0.2, 0.1, 0.05, 0.05]))
     place = str(rng.choice(["table", "floor", "outdoors"], p=[0.45, 0.25, 0.3]))
     able = [c for c in stage.categories if c.support != "ceiling"]  # a ceiling fan cannot stand
     actors = [stage.actor(c) for c in stage.troupe(able or stage.categories, count, pair=0.4)]
@@ -40,7 +40,7 @@ def compose(stage: Stage) -> Scene:
         azimuth=azimuth,
         elevation=elevation,
         field_of_view=float(rng.uniform(28, 58)),
-        fill=float(rng.uniform(0.95, 1.18)),
+        fill=float(rng.uniform(0.95, 1.25)),
         size=stage.size,
         shift=rng.normal(0, 0.04, 3) * np.ptp(corners, axis=0),
     )
@@ -56,7 +56,7 @@ def compose(stage: Stage) -> Scene:
 
 def _stand(actor: Actor, taken: list[Footprint], rng: np.random.Generator, gap: float) -> Placed:
     """Puts an object on the ground, next to those that stand already."""
-    extent = comparable(actor.category.size, rng, middle=MIDDLE, power=0.16, spread=0.15)
+    extent = comparable(actor.category.size, rng, middle=MIDDLE, power=0.1, spread=0.15)
     scale = extent / actor.extent
     yaw = float(rng.uniform(-np.pi, np.pi))
     bounds = actor.bounds()
