@@ -171,9 +171,10 @@ class LlavaCorrProcessor(ProcessorMixin):
             grey = (mask * np.uint8(255)).astype(np.uint8)
             if mask.shape != (height, width):
                 grey = np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BOX))
-            square = np.zeros((self.canvas, self.canvas), np.float32)
+            square = np.zeros((self.canvas, self.canvas), np.uint8)
             square[:height, :width] = grey
-            out[k] = np.rint(square.reshape(side, block, side, block).mean((1, 3)))
+            # reduce() averages whole blocks; that is the BOX filter for an integer factor
+            out[k] = np.asarray(Image.fromarray(square).reduce(block))
         return torch.from_numpy(out)
 
     def grounding_size(self, height: int, width: int) -> tuple[int, int]:
@@ -199,4 +200,5 @@ class LlavaCorrProcessor(ProcessorMixin):
 
 
 def _as_uint8(values: Any) -> Tensor:
-    return torch.from_numpy(np.clip(np.rint(np.asarray(values)), 0, 255).astype(np.uint8))
+    """The PIL processors resize uint8 pictures to uint8 values, whatever the type they hand back."""
+    return torch.from_numpy(np.asarray(values).astype(np.uint8, copy=False))
