@@ -92,6 +92,9 @@ class ModelSection(Section):
     qformer: QFormerSection = QFormerSection()
     trunk: TrunkSection = TrunkSection()
     grounding: GroundingSection = GroundingSection()
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = Field(
+        "sdpa", description="eager is faster for tiny models on a CPU; flash_attention_2 needs the gpu extra"
+    )
     system: str = Field(
         "A chat between a curious human and an artificial intelligence assistant. "
         "The assistant gives helpful, detailed, and polite answers to the human's questions.",

@@ -50,19 +50,20 @@ class PictureSharingSampler(Sampler[int]):
             for picture in self.pictures[index]:
                 showing[picture].add(index)
         unused = set(order)
-        groups = []
+        groups: list[list[int]] = []
         for start in order:
             if start not in unused:
                 continue
-            members, seen = [], set()
-            index: int | None = start
-            while index is not None:
-                members.append(index)
-                seen |= self.pictures[index]
-                unused.discard(index)
-                for picture in self.pictures[index]:
-                    showing[picture].discard(index)
-                near = set().union(*(showing[picture] for picture in seen)) if len(members) < self.group else ()
-                index = min(near, key=lambda i: (len(self.pictures[i] - seen), rank[i]), default=None)
+            members: list[int] = []
+            seen: set[str] = set()
+            chosen: int | None = start
+            while chosen is not None:
+                members.append(chosen)
+                seen |= self.pictures[chosen]
+                unused.discard(chosen)
+                for picture in self.pictures[chosen]:
+                    showing[picture].discard(chosen)
+                near = set().union(*(showing[picture] for picture in seen)) if len(members) < self.group else set()
+                chosen = min(near, key=lambda i, seen=seen: (len(self.pictures[i] - seen), rank[i]), default=None)
             groups.append(members)
         return groups

@@ -43,6 +43,7 @@ def build_config(model: ModelSection, tokenizer: PreTrainedTokenizerBase) -> Lla
             tie_word_embeddings=False,
         ),
         grounding_config=_sam_config(model.grounding),
+        attn_implementation=model.attention,
         num_query_tokens=model.qformer.num_query_tokens,
         image_token_id=_token_id(tokenizer, IMAGE),
         seg_token_id=_token_id(tokenizer, SEG),

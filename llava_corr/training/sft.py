@@ -89,11 +89,7 @@ def training_arguments(config: ExperimentConfig, folder: Path) -> TrainingArgume
         warmup_steps=t.warmup_steps,
         max_grad_norm=t.max_grad_norm,
         bf16=t.bf16,
-        **(
-            {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
-            if t.gradient_checkpointing
-            else {}
-        ),
+        **_checkpointing(t.gradient_checkpointing),
         logging_steps=t.logging_steps,
         save_steps=t.save_steps,
         save_total_limit=2,
@@ -109,6 +105,11 @@ def training_arguments(config: ExperimentConfig, folder: Path) -> TrainingArgume
         ddp_find_unused_parameters=False,
         accelerator_config={"dispatch_batches": False},
     )
+
+
+def _checkpointing(wanted: bool) -> dict[str, Any]:
+    """Non-reentrant only: hooks and frozen inputs need it."""
+    return {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}} if wanted else {}
 
 
 def _launched() -> bool:

@@ -24,7 +24,7 @@ MIDDLE = 0.34
 def compose(stage: Stage) -> Scene:
     """A clutter scene."""
     rng = stage.rng
-    count = stage.count or int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.3, 0.3, 0.2, 0.1, 0.05, 0.05]))
+    count = stage.count or int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.4, 0.3, 0.15, 0.08, 0.04, 0.03]))
     place = str(rng.choice(["table", "floor", "outdoors"], p=[0.45, 0.25, 0.3]))
     able = [c for c in stage.categories if c.support != "ceiling"]  # a ceiling fan cannot stand
     actors = [stage.actor(c) for c in stage.troupe(able or stage.categories, count, pair=0.4)]
@@ -40,7 +40,7 @@ def compose(stage: Stage) -> Scene:
         azimuth=azimuth,
         elevation=elevation,
         field_of_view=float(rng.uniform(28, 58)),
-        fill=float(rng.uniform(0.95, 1.25)),
+        fill=float(rng.uniform(1.05, 1.35)),
         size=stage.size,
         shift=rng.normal(0, 0.04, 3) * np.ptp(corners, axis=0),
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
 from ..files import read_json
 from .build import build_world
+from .catalogue import all_categories, get_category
 from .compose import FLAVOURS, WORLD_SPLITS
 
 logger = logging.getLogger(__name__)
@@ -23,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unseen", nargs="+", default=[], metavar="CATEGORY", help="categories to hold out of all these"
     )
+    parser.add_argument("--only", nargs="+", default=[], metavar="CATEGORY", help="show these, hold out all others")
     parser.add_argument("--unseen-test", type=int, default=0, help="test pictures of the held-out ones, per flavour")
     parser.add_argument("--flavour", action="append", choices=FLAVOURS, help="only these; may be given several times")
     parser.add_argument("--size", type=int, default=256, help="height and width in pixels")
@@ -36,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carries the command out; returns the exit code."""
     flavours = args.flavour or list(FLAVOURS)
+    unseen = _held_out(args.only, args.unseen)
     if args.difficulty:
         read_json(args.difficulty / "world.json", ConfigError)
         logger.info("%s", (args.difficulty / "difficulty.md").read_text(encoding="utf-8"))
@@ -44,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         from .compose import World
         from .contact_sheet import flavour_sheet, write_png
 
-        world = World(args.seed, args.size, tuple(args.unseen))
+        world = World(args.seed, args.size, tuple(unseen))
         write_png(args.contact_sheet, flavour_sheet(world, flavours, args.split))
         logger.info("wrote %s", args.contact_sheet)
         return 0
@@ -59,6 +63,13 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         size=args.size,
         processes=args.processes,
-        unseen=args.unseen,
+        unseen=unseen,
     )
     return 0
+
+
+def _held_out(only: Sequence[str], unseen: Sequence[str]) -> list[str]:
+    """Categories to hold out: the named ones, and with ``only`` all that it does not name."""
+    for name in (*only, *unseen):
+        get_category(name)
+    return sorted({*unseen, *(name for name in all_categories() if only and name not in only)})

@@ -16,8 +16,8 @@ from ..errors import Findings
 from ..records import AnnotatedImage, FunctionalPart, ImageObject, Keypoint, Mask, Part
 from .picture import Rendered
 
-MIN_OBJECT_PIXELS = 96  # of a 256 x 256 picture; other sizes in proportion
-MIN_PART_PIXELS = 24
+MIN_OBJECT_PIXELS = 200  # of a 256 x 256 picture; other sizes in proportion
+MIN_PART_PIXELS = 64
 MIN_VISIBLE_SHARE = 0.03
 _REFERENCE = 256 * 256
 

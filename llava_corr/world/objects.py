@@ -194,7 +194,9 @@ def category(
     def register(program: Program) -> Program:
         if name in CATEGORIES:
             raise ValueError(f"category {name!r} is registered twice")
-        CATEGORIES[name] = Category(name, program, dict(flavours), supercategory, support, size)
+        CATEGORIES[name] = Category(
+            name, program, {str(k): v for k, v in flavours.items()}, supercategory, support, size
+        )
         return program
 
     return register

@@ -105,7 +105,7 @@ def compose(stage: Stage) -> Scene:
         return streets.compose(stage, vehicles)
     room = Room(float(rng.uniform(1.35, 2.1)), float(rng.uniform(2.3, 3.3)), float(rng.uniform(2.3, 2.7)))
     indoor = [c for c in stage.categories if not is_street_thing(c)]
-    count = stage.count or int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.15, 0.25, 0.25, 0.2, 0.1, 0.05]))
+    count = stage.count or int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.25, 0.3, 0.2, 0.15, 0.06, 0.04]))
     cast = [stage.actor(c) for c in stage.troupe(indoor or stage.categories, count, pair=0.4)]
     order = {"wall": 1, "ceiling": 1, "table": 2}
     items = []
@@ -297,7 +297,7 @@ def _view(stage: Stage, room: Room) -> Camera:
     position = np.array([
         rng.uniform(-0.8, 0.8) * room.half, rng.uniform(-1.3, -0.1), rng.uniform(0.9, 1.9),
     ])  # fmt: skip
-    return look_at(position, target, field_of_view=float(rng.uniform(46, 64)), size=stage.size)
+    return look_at(position, target, field_of_view=float(rng.uniform(40, 56)), size=stage.size)
 
 
 def _in_view(camera: Camera, item: Placed) -> float:

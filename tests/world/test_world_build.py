@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 import pytest
 from PIL import Image
 
-from llava_corr.errors import ConfigError, Findings
+from llava_corr.errors import ConfigError, Findings, RegistryError
 from llava_corr.records import AnnotatedImage
 from llava_corr.sources import SOURCES
 from llava_corr.world import build, command
@@ -152,3 +152,12 @@ def test_command_prints_difficulty_and_draws_a_sheet(world, tmp_path, caplog):
         assert image.width > 6 * 48
     with pytest.raises(ConfigError, match="where should"):
         command.run(parser.parse_args([]))
+
+
+def test_only_holds_out_all_others():
+    everything = set(command.all_categories())
+    assert set(command._held_out(["mug", "dog"], [])) == everything - {"mug", "dog"}
+    assert command._held_out([], ["mug"]) == ["mug"]
+    assert command._held_out([], []) == []
+    with pytest.raises(RegistryError, match="mugg"):
+        command._held_out(["mugg"], [])
