@@ -64,6 +64,7 @@ class PictureSharingSampler(Sampler[int]):
                 for picture in self.pictures[chosen]:
                     showing[picture].discard(chosen)
                 near = set().union(*(showing[picture] for picture in seen)) if len(members) < self.group else set()
-                chosen = min(near, key=lambda i, seen=seen: (len(self.pictures[i] - seen), rank[i]), default=None)
+                ranked = ((len(self.pictures[i] - seen), rank[i], i) for i in near)
+                chosen = min(ranked, default=(0, 0, None))[2]
             groups.append(members)
         return groups
