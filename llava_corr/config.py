@@ -55,6 +55,7 @@ class QFormerSection(Section):
     num_attention_heads: int = 12
     intermediate_size: int = 3072
     cross_attention_frequency: int = 2
+    dropout: float = Field(0.1, ge=0, lt=1, description="while it is trained; 0 where a run is short")
 
 
 class TrunkSection(Section):
@@ -94,6 +95,9 @@ class ModelSection(Section):
     grounding: GroundingSection = GroundingSection()
     attention: Literal["sdpa", "eager", "flash_attention_2"] = Field(
         "sdpa", description="eager is faster for tiny models on a CPU; flash_attention_2 needs the gpu extra"
+    )
+    initializer_range: float = Field(
+        0.02, gt=0, description="spread of fresh weights; narrow models that train from scratch need more"
     )
     system: str = Field(
         "A chat between a curious human and an artificial intelligence assistant. "

@@ -27,15 +27,13 @@ ROOT = Path(__file__).resolve().parent.parent
 BAR = re.compile(r"\d+%\|")
 
 
-# Two thirds of a tiny model's minutes would go into telling the world's 120 classes apart; the demo shows these 51.
+# Telling the world's 143 kinds of things apart takes a tiny model hours. The demo shows 14 with large parts.
 CATEGORIES = (
-    "mug", "bottle", "kettle", "bucket", "basket", "scissors", "hammer", "knife", "guitar", "handbag", "hat", "drum",
-    "laptop computer", "bicycle", "dog", "chair", "table", "lamp", "floor lamp", "bench", "stool",
-    "airplane", "boat", "bird", "flying bird", "fish", "snake", "turtle", "frog", "crocodile", "cat", "bear", "camel",
-    "sheep", "tiger", "panda", "monkey",
-    "armchair", "sofa", "bed", "ottoman", "cabinet", "bookcase", "chandelier", "clock", "mantel clock", "refrigerator",
-    "washer", "toilet", "pool table", "television receiver",
+    "basket", "drum", "mug", "chair", "table", "tiger", "panda", "sheep", "fish", "frog",
+    "bookcase", "refrigerator", "bed", "toilet",
 )  # fmt: skip
+# glibc returns every large buffer to the system and takes it anew: a tenth of a training step on a CPU.
+ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "10000000000"}
 
 
 class StageError(LlavaCorrError):
@@ -53,10 +51,10 @@ class Stage:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of everything the demo makes")
-    parser.add_argument("--images", type=int, default=900, help="training pictures per flavour (three flavours)")
+    parser.add_argument("--images", type=int, default=550, help="training pictures per flavour (three flavours)")
     parser.add_argument("--train-samples", type=int, default=12000)
     parser.add_argument("--test-samples", type=int, default=240)
-    parser.add_argument("--minutes", type=float, default=7.5, help="time budget of training")
+    parser.add_argument("--minutes", type=float, default=9.5, help="time budget of training")
     parser.add_argument("--blind-minutes", type=float, default=1.0, help="time budget of the blind model")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override for both trainings")
 
@@ -96,7 +94,7 @@ def plan(args: argparse.Namespace) -> list[Stage]:
 
 
 def _world(tool: Sequence[str], world: Path, images: int) -> list[str]:
-    counts = ["--train", str(images), "--val", "40", "--test", "120"]
+    counts = ["--train", str(images), "--val", "0", "--test", "100"]
     return [*tool, "world", "--out", str(world), *counts, "--only", *CATEGORIES]
 
 
@@ -151,7 +149,9 @@ def _note_seconds(out: Path, seconds: dict[str, float]) -> None:
 def _follow(stage: Stage, label: str, logs: Path) -> None:
     """Runs a stage; its progress bar is shown in one line, everything it prints goes to its log."""
     path = logs / f"{re.sub(r'[^a-z0-9]+', '-', stage.name.lower()).strip('-')}.log"
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment = (
+        os.environ | ALLOCATOR | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    )
     with path.open("w", encoding="utf-8") as log:
         log.write(f"$ {shlex.join(stage.command)}\n")
         _line(f"{label} ...")

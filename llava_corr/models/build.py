@@ -23,12 +23,18 @@ from ..grammar import IMAGE, SEG
 from .configuration import LlavaCorrConfig
 from .processing import LlavaCorrProcessor
 
+# Spread of the decoder's random position code: 1 in SAM's release, for a grid of 64 x 64 cells; on other grids the same
+# turn per cell. The library's default, half the encoder's width, gives neighbouring cells unrelated codes.
+SAM_GRID = 64
+
 
 def build_config(model: ModelSection, tokenizer: PreTrainedTokenizerBase) -> LlavaCorrConfig:
     """The transformers configuration of a model section."""
-    vision = model.vision.model_dump()
-    qformer = model.qformer.model_dump(exclude={"num_query_tokens"})
-    trunk = model.trunk.model_dump()
+    spread = {"initializer_range": model.initializer_range}
+    vision = model.vision.model_dump() | spread
+    qformer = model.qformer.model_dump(exclude={"num_query_tokens", "dropout"}) | spread
+    qformer |= dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), model.qformer.dropout)
+    trunk = model.trunk.model_dump() | spread
     return LlavaCorrConfig(
         vision_config=InstructBlipVisionConfig(**vision),
         qformer_config=InstructBlipQFormerConfig(
@@ -42,8 +48,9 @@ def build_config(model: ModelSection, tokenizer: PreTrainedTokenizerBase) -> Lla
             pad_token_id=tokenizer.pad_token_id,
             tie_word_embeddings=False,
         ),
-        grounding_config=_sam_config(model.grounding),
+        grounding_config=_sam_config(model.grounding, model.initializer_range),
         attn_implementation=model.attention,
+        initializer_range=model.initializer_range,
         num_query_tokens=model.qformer.num_query_tokens,
         image_token_id=_token_id(tokenizer, IMAGE),
         seg_token_id=_token_id(tokenizer, SEG),
@@ -59,7 +66,7 @@ def _token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
     return found
 
 
-def _sam_config(section: GroundingSection) -> SamConfig:
+def _sam_config(section: GroundingSection, initializer_range: float) -> SamConfig:
     shared: dict[str, Any] = {"image_size": section.image_size, "patch_size": section.patch_size}
     return SamConfig(
         vision_config=SamVisionConfig(
@@ -72,6 +79,8 @@ def _sam_config(section: GroundingSection) -> SamConfig:
             output_channels=section.prompt_size,
             num_pos_feats=section.prompt_size // 2,
             use_rel_pos=section.use_rel_pos,
+            scale=section.image_size / section.patch_size / SAM_GRID,
+            initializer_range=initializer_range,
         ).to_dict(),
         prompt_encoder_config=SamPromptEncoderConfig(**shared, hidden_size=section.prompt_size).to_dict(),
         mask_decoder_config=SamMaskDecoderConfig(
@@ -80,6 +89,7 @@ def _sam_config(section: GroundingSection) -> SamConfig:
             num_attention_heads=section.decoder_heads,
             iou_head_hidden_dim=section.prompt_size,
         ).to_dict(),
+        initializer_range=initializer_range,
     )
 
 

@@ -24,6 +24,7 @@ from ..files import resource
 from ..models.build import build_config, build_processor
 from ..models.modeling import LlavaCorrForConditionalGeneration, LossWeights
 from ..models.processing import LlavaCorrProcessor
+from ..models.scratch import start_positions
 from ..models.tokenizing import train_tokenizer
 from ..records import Sample, read_samples
 from .callbacks import JsonLinesLog, ProgressLine, TimeBudget
@@ -63,6 +64,7 @@ def build_model(
     losses = config.training.losses
     processor = build_processor(config.model, tokenizer, losses.mask_size)
     model = LlavaCorrForConditionalGeneration(build_config(config.model, tokenizer))
+    start_positions(model)
     focal = losses.mask_kind == "focal"
     model.loss_weights = LossWeights(
         losses.language,

@@ -27,9 +27,9 @@ def annotate(
 ) -> AnnotatedImage:
     """The record of a picture.
 
-    Left out with a finding: objects of fewer than 48 pixels (``small_object``) or of which less than 3 % of the
+    Left out with a finding: objects of fewer than 200 pixels (``small_object``) or of which less than 3 % of the
     outline shows (``hidden_object``), parts (``small_part``) and functional parts (``small_functional_part``) of fewer
-    than 8 pixels, keypoints behind the camera (``keypoint_behind_camera``). Pixel counts are for 256 x 256 and go with
+    than 64 pixels, keypoints behind the camera (``keypoint_behind_camera``). Pixel counts are for 256 x 256 and go with
     the picture's area, but not below a quarter of these. What has no visible pixel does not count as left
     out.
     """

@@ -13,11 +13,12 @@ COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 50, 200)}
 
 # The tiny experiment with every number small enough for a test.
 SMALL = [
+    "model.attention=sdpa",
     "model.tokenizer.vocab_size=400",
     "model.vision={image_size: 32, patch_size: 8, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, "
     "intermediate_size: 64}",
     "model.qformer={num_query_tokens: 4, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, "
-    "intermediate_size: 64, cross_attention_frequency: 2}",
+    "intermediate_size: 64, cross_attention_frequency: 2, dropout: 0}",
     "model.trunk={hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2, "
     "max_position_embeddings: 256}",
     "model.grounding={image_size: 64, patch_size: 8, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, "
