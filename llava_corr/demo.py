@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BAR = re.compile(r"\d+%\|")
 
 
-# Telling the world's 143 kinds of things apart takes a tiny model hours. The demo shows 14 with large parts.
+# Telling the world's 131 kinds of things apart takes a tiny model hours. The demo shows 14 with large parts.
 CATEGORIES = (
     "basket", "drum", "mug", "chair", "table", "tiger", "panda", "sheep", "fish", "frog",
     "bookcase", "refrigerator", "bed", "toilet",
