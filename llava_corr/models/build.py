@@ -68,6 +68,7 @@ def _token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
 
 def _sam_config(section: GroundingSection, initializer_range: float) -> SamConfig:
     shared: dict[str, Any] = {"image_size": section.image_size, "patch_size": section.patch_size}
+    position_code: dict[str, Any] = {"scale": section.image_size / section.patch_size / SAM_GRID}
     return SamConfig(
         vision_config=SamVisionConfig(
             **shared,
@@ -79,7 +80,7 @@ def _sam_config(section: GroundingSection, initializer_range: float) -> SamConfi
             output_channels=section.prompt_size,
             num_pos_feats=section.prompt_size // 2,
             use_rel_pos=section.use_rel_pos,
-            scale=section.image_size / section.patch_size / SAM_GRID,
+            **position_code,
             initializer_range=initializer_range,
         ).to_dict(),
         prompt_encoder_config=SamPromptEncoderConfig(**shared, hidden_size=section.prompt_size).to_dict(),
