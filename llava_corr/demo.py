@@ -27,12 +27,12 @@ ROOT = Path(__file__).resolve().parent.parent
 BAR = re.compile(r"\d+%\|")
 
 
-# Telling the world's 131 kinds of things apart takes a tiny model hours. The demo shows 14 with large parts.
+# In the minutes of a demo a tiny model does not learn the world's 131 kinds of things; it shows 14 with large parts.
 CATEGORIES = (
     "basket", "drum", "mug", "chair", "table", "tiger", "panda", "sheep", "fish", "frog",
     "bookcase", "refrigerator", "bed", "toilet",
 )  # fmt: skip
-# glibc returns every large buffer to the system and takes it anew: a tenth of a training step on a CPU.
+# glibc returns every large buffer to the system and takes it anew: costly for training on a CPU.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "10000000000"}
 
 
