@@ -88,6 +88,9 @@ class GroundingSection(Section):
 class ModelSection(Section):
     """The composition of the LVLM."""
 
+    weights: str | None = Field(
+        None, description="model folder or hub id to start from, tokenizer included; the sizes below must be its own"
+    )
     tokenizer: TokenizerSection = TokenizerSection()
     vision: VisionSection = VisionSection()
     qformer: QFormerSection = QFormerSection()
@@ -143,6 +146,7 @@ class TrainingSection(Section):
     bf16: bool = True
     gradient_checkpointing: bool = False
     losses: LossSection = LossSection()
+    freeze: tuple[str, ...] = Field((), description="parameters that are not trained, by how their names begin")
     deepspeed: str | None = Field("zero2.json", description="file in zero_configs/, or a path; null trains without")
     logging_steps: int = Field(10, gt=0)
     save_steps: int = Field(500, gt=0)

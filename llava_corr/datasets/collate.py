@@ -56,15 +56,18 @@ class Collator:
         processor: the model's processor.
         blind: replace every picture by plain grey.
         with_answers: train on the answers (right padding), or ask for the last one (left padding).
+        grounding: with pictures and masks for the grounding tower.
     """
 
-    def __init__(self, processor: Processor, *, blind: bool = False, with_answers: bool = True) -> None:
-        self.processor, self.blind, self.with_answers = processor, blind, with_answers
+    def __init__(
+        self, processor: Processor, *, blind: bool = False, with_answers: bool = True, grounding: bool = True
+    ) -> None:
+        self.processor, self.blind, self.with_answers, self.grounding = processor, blind, with_answers, grounding
 
     def __call__(self, samples: Sequence[Sample]) -> Any:
         dialogues = [to_dialogue(s, with_answers=self.with_answers, blind=self.blind) for s in samples]
         pictures = load_pictures(samples, blind=self.blind)
         side = "right" if self.with_answers else "left"
-        batch = self.processor(dialogues, pictures, padding_side=side)
+        batch = self.processor(dialogues, pictures, padding_side=side, grounding=self.grounding)
         batch["sample_ids"] = [sample.id for sample in samples]
         return batch

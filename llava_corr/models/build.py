@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from transformers import (
@@ -55,6 +56,41 @@ def build_config(model: ModelSection, tokenizer: PreTrainedTokenizerBase) -> Lla
         image_token_id=_token_id(tokenizer, IMAGE),
         seg_token_id=_token_id(tokenizer, SEG),
     )
+
+
+def check_same_model(wanted: LlavaCorrConfig, found: LlavaCorrConfig, where: str) -> None:
+    """Compares every size and switch of two configurations; where a model was saved or how it runs does not count.
+
+    Raises:
+        ConfigError: they describe different models; every difference is listed.
+    """
+    ours, theirs = _flat(wanted.to_dict()), _flat(found.to_dict())
+    faults = [
+        f"    {name}: the experiment has {ours.get(name)!r}, the weights {theirs.get(name)!r}"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name) and name.rpartition(".")[2] not in NO_PART_OF_A_MODEL
+    ]
+    if faults:
+        listing = "\n".join(faults)
+        raise ConfigError(
+            f"model.weights are of another model:\n{listing}", where=where, mend="take the model section of their run"
+        )
+
+
+NO_PART_OF_A_MODEL = frozenset({
+    "_name_or_path", "architectures", "dtype", "initializer_range", "transformers_version", "_attn_implementation",
+})  # fmt: skip
+
+
+def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted names; tuples as lists and names as words, as JSON gives them back."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            out |= _flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return out
 
 
 def _token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from transformers import (
+    AutoConfig,
     InstructBlipQFormerConfig,
     InstructBlipVisionConfig,
     LlamaConfig,
@@ -57,3 +58,6 @@ class LlavaCorrConfig(PreTrainedConfig):
     def hidden_size(self) -> int:
         """Trunk width; DeepSpeed's ``auto`` values ask for it."""
         return self.text_config.hidden_size
+
+
+AutoConfig.register(LlavaCorrConfig.model_type, LlavaCorrConfig)

@@ -123,22 +123,22 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         attention_mask: Tensor,
         pixel_values: Tensor,
         image_index: Tensor,
-        grounding_pixels: Tensor,
-        grounding_sizes: Tensor,
-        seg_positions: Tensor,
-        seg_image: Tensor,
+        grounding_pixels: Tensor | None = None,
+        grounding_sizes: Tensor | None = None,
+        seg_positions: Tensor | None = None,
+        seg_image: Tensor | None = None,
         image_owner: Tensor | None = None,
         labels: Tensor | None = None,
         mask_targets: Tensor | None = None,
         loss_denominators: Tensor | None = None,
     ) -> LlavaCorrOutput:
-        """One pass over dialogues with their answers.
+        """One pass over dialogues with their answers; without grounding pictures no mask is drawn and none counts.
 
         Args:
             input_ids, attention_mask: B x S, every <image> expanded to Q image tokens.
             pixel_values: U x 3 x h x w uint8, resized for the vision tower.
             image_index: N indexes into the U images, in the order of the slots.
-            grounding_pixels: U x 3 x H x H uint8, longest side H, padded right and bottom.
+            grounding_pixels: U x 3 x H x H uint8, longest side H, padded right and bottom; comes with the next three.
             grounding_sizes: U x 2: (height, width) of the picture on that square.
             seg_positions: K x 2: conversation and position of each trained [SEG], in order.
             seg_image: K indexes into the U images.
@@ -150,17 +150,24 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         _, tokens_UQD = self.see(pixel_values)
         embeddings = self.splice(input_ids, tokens_UQD[image_index])
         hidden_BSD = self.trunk.model(inputs_embeds=embeddings, attention_mask=attention_mask).last_hidden_state
-        features_UGhw = self.encode_grounding(grounding_pixels, grounding_sizes)
-        mask_logits = self._draw_at_least_one(hidden_BSD, seg_positions, seg_image, features_UGhw)
-        output = LlavaCorrOutput(mask_logits=mask_logits[: len(seg_image)], hidden_states=hidden_BSD)
+        output = LlavaCorrOutput(hidden_states=hidden_BSD)
+        losses_of_masks, masks = (hidden_BSD.new_zeros(()), hidden_BSD.new_zeros(())), 0
+        if grounding_pixels is not None:
+            assert grounding_sizes is not None
+            assert seg_positions is not None
+            assert seg_image is not None
+            features_UGhw = self.encode_grounding(grounding_pixels, grounding_sizes)
+            mask_logits = self._draw_at_least_one(hidden_BSD, seg_positions, seg_image, features_UGhw)
+            masks = len(seg_image)
+            output.mask_logits = mask_logits[:masks]
+            losses_of_masks = self._mask_losses(mask_logits, mask_targets, grounding_sizes[seg_image])
         if labels is None:
             return output
         trained = labels[:, 1:] != IGNORE_INDEX
         logits_TV = self.trunk.lm_head(hidden_BSD[:, :-1][trained])
         language, tokens = language_loss(logits_TV, labels[:, 1:][trained])
-        mask, dice = self._mask_losses(mask_logits, mask_targets, grounding_sizes[seg_image])
-        counts = torch.stack([tokens, torch.tensor(len(seg_image), device=tokens.device)])
-        return self._weigh(output, torch.stack([language, mask, dice]), counts, loss_denominators)
+        counts = torch.stack([tokens, torch.tensor(masks, device=tokens.device)])
+        return self._weigh(output, torch.stack([language, *losses_of_masks]), counts, loss_denominators)
 
     def _draw_at_least_one(
         self, hidden_BSD: Tensor, seg_positions: Tensor, seg_image: Tensor, features_UGhw: Tensor

@@ -24,6 +24,7 @@ from ..losses.language import IGNORE_INDEX
 from ..records import Dialogue
 
 Picture = NDArray[np.uint8]
+RESIZE_ONLY = {"do_rescale": False, "do_normalize": False, "return_tensors": "np"}
 
 
 class LlavaCorrProcessor(ProcessorMixin):
@@ -62,13 +63,19 @@ class LlavaCorrProcessor(ProcessorMixin):
         return self.grounding_image_processor.pad_size["height"]
 
     def __call__(
-        self, dialogues: Sequence[Dialogue], pictures: Mapping[str, Picture], *, padding_side: str = "right"
+        self,
+        dialogues: Sequence[Dialogue],
+        pictures: Mapping[str, Picture],
+        *,
+        padding_side: str = "right",
+        grounding: bool = True,
     ) -> BatchFeature:
         """Builds a batch for ``forward`` (answers given) or ``answer`` (last answer None, pad left).
 
         Args:
             dialogues: B conversations.
             pictures: key -> H x W x 3 uint8; every key that a dialogue names.
+            grounding: with the pictures and masks of the grounding tower; without them ``forward`` trains words only.
 
         Raises:
             CountMismatchError: markers and pictures, or [SEG]s and targets, differ in number.
@@ -82,7 +89,10 @@ class LlavaCorrProcessor(ProcessorMixin):
         batch["image_owner"] = torch.tensor(
             [row for row, d in enumerate(dialogues) for _ in d.image_keys], dtype=torch.long
         )
-        batch |= self._images([pictures[key] for key in keys])
+        batch["pixel_values"] = self._vision([pictures[key] for key in keys])
+        if not grounding:
+            return BatchFeature(batch)
+        batch |= self._grounding([pictures[key] for key in keys])
         trained = (batch["labels"] == self.seg_token_id).nonzero()
         batch["seg_positions"] = trained
         batch["seg_image"] = torch.tensor(
@@ -151,13 +161,14 @@ class LlavaCorrProcessor(ProcessorMixin):
             attention_mask[row, place] = 1
         return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
 
-    def _images(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
-        """Pictures for both towers as uint8; normalisation happens on the device."""
-        plain = {"do_rescale": False, "do_normalize": False, "return_tensors": "np"}
-        vision = self.image_processor(list(pictures), **plain)["pixel_values"]
-        grounding = self.grounding_image_processor(list(pictures), **plain)
+    def _vision(self, pictures: Sequence[Picture]) -> Tensor:
+        """Pictures for the vision tower as uint8; normalisation happens on the device."""
+        return _as_uint8(self.image_processor(list(pictures), **RESIZE_ONLY)["pixel_values"])
+
+    def _grounding(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
+        """Pictures for the grounding tower, likewise, with their sizes on the canvas."""
+        grounding = self.grounding_image_processor(list(pictures), **RESIZE_ONLY)
         return {
-            "pixel_values": _as_uint8(vision),
             "grounding_pixels": _as_uint8(grounding["pixel_values"]),
             "grounding_sizes": torch.as_tensor(np.asarray(grounding["reshaped_input_sizes"]), dtype=torch.long),
         }

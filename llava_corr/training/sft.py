@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,16 @@ from transformers.trainer_utils import get_last_checkpoint
 from ..config import ExperimentConfig, ModelSection, TrainingSection
 from ..datasets.batching import PictureSharingSampler
 from ..datasets.collate import Collator
-from ..errors import SampleError
+from ..errors import ConfigError, SampleError
 from ..files import resource
-from ..models.build import build_config, build_processor
+from ..models.build import build_config, build_processor, check_same_model
+from ..models.configuration import LlavaCorrConfig
 from ..models.modeling import LlavaCorrForConditionalGeneration, LossWeights
 from ..models.processing import LlavaCorrProcessor
 from ..models.scratch import start_positions
 from ..models.tokenizing import train_tokenizer
 from ..records import Sample, read_samples
+from ..registry import did_you_mean
 from .callbacks import JsonLinesLog, ProgressLine, TimeBudget
 from .runs import prepare_run, update_run
 from .trainer import DialogueTrainer
@@ -48,9 +51,16 @@ class SampleDataset(Dataset):
 
 
 def load_tokenizer(section: ModelSection, samples: list[Sample]) -> PreTrainedTokenizerBase:
-    """The named tokenizer, or one trained on the dialogues."""
-    if section.tokenizer.path:
-        return AutoTokenizer.from_pretrained(section.tokenizer.path)
+    """The named tokenizer, or one trained on the dialogues; weights bring their own."""
+    if path := section.weights or section.tokenizer.path:
+        try:
+            return AutoTokenizer.from_pretrained(path)
+        except (OSError, ValueError) as cause:
+            raise ConfigError(
+                f"no tokenizer could be loaded from {path}: {cause}",
+                where="model.weights" if section.weights else "model.tokenizer.path",
+                mend="name a folder that a run or a release wrote (its model/), or a hub id",
+            ) from cause
     texts = (text for sample in samples for turn in sample.turns for text in (turn.user, turn.assistant))
     return train_tokenizer(texts, section.tokenizer.vocab_size)
 
@@ -58,13 +68,13 @@ def load_tokenizer(section: ModelSection, samples: list[Sample]) -> PreTrainedTo
 def build_model(
     config: ExperimentConfig, samples: list[Sample]
 ) -> tuple[LlavaCorrForConditionalGeneration, LlavaCorrProcessor]:
-    """Model with fresh weights (seeded) and processor of an experiment."""
+    """Model with fresh weights (seeded), or those it starts from, and processor of an experiment."""
     transformers.set_seed(config.seed)
     tokenizer = load_tokenizer(config.model, samples)
     losses = config.training.losses
     processor = build_processor(config.model, tokenizer, losses.mask_size)
-    model = LlavaCorrForConditionalGeneration(build_config(config.model, tokenizer))
-    start_positions(model)
+    model = _start(config.model, build_config(config.model, tokenizer))
+    freeze(model, config.training.freeze)
     focal = losses.mask_kind == "focal"
     model.loss_weights = LossWeights(
         losses.language,
@@ -74,6 +84,35 @@ def build_model(
         focal_alpha=losses.focal_alpha if focal else -1.0,
     )
     return model, processor
+
+
+def _start(section: ModelSection, wanted: LlavaCorrConfig) -> LlavaCorrForConditionalGeneration:
+    if section.weights is None:
+        model = LlavaCorrForConditionalGeneration(wanted)
+        start_positions(model)
+        return model
+    check_same_model(wanted, LlavaCorrConfig.from_pretrained(section.weights), where=section.weights)
+    return LlavaCorrForConditionalGeneration.from_pretrained(
+        section.weights, attn_implementation=section.attention, dtype=torch.float32
+    )
+
+
+def freeze(model: torch.nn.Module, prefixes: Sequence[str]) -> None:
+    """Excludes every parameter whose name begins with one of ``prefixes`` from training.
+
+    Raises:
+        ConfigError: a prefix that fits no parameter, or nothing left to train.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            tops = sorted({".".join(name.split(".")[:2]) for name in names})
+            raise ConfigError(f"training.freeze: no parameter begins with {prefix!r}", mend=did_you_mean(prefix, tops))
+    for name, parameter in model.named_parameters():
+        if name.startswith(tuple(prefixes)):
+            parameter.requires_grad_(False)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ConfigError("training.freeze leaves nothing to train", mend="shorten the list")
 
 
 def training_arguments(config: ExperimentConfig, folder: Path) -> TrainingArguments:
@@ -173,13 +212,14 @@ def build_trainer(
     processor: LlavaCorrProcessor,
     samples: list[Sample],
 ) -> DialogueTrainer:
-    """The trainer with its callbacks."""
+    """The trainer with its callbacks; where no mask loss has weight, the grounding tower is not run."""
+    losses = config.training.losses
     clock = TimeBudget(config.training.max_steps, config.training.max_minutes)
     trainer = DialogueTrainer(
         model=model,
         args=training_arguments(config, folder),
         train_dataset=SampleDataset(samples),
-        data_collator=Collator(processor, blind=config.data.blind),
+        data_collator=Collator(processor, blind=config.data.blind, grounding=losses.mask > 0 or losses.dice > 0),
         callbacks=[clock, ProgressLine(clock), JsonLinesLog(folder / "train_log.jsonl")],
         clock=clock,
         order=PictureSharingSampler(samples, config.data.picture_groups, config.seed),

@@ -43,7 +43,7 @@ class DialogueTrainer(Trainer):
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
         """Tokens and masks of the optimiser step, over all ranks."""
         tokens = sum(int((b["labels"][:, 1:] != IGNORE_INDEX).sum()) for b in batch_samples)
-        masks = sum(len(b["seg_image"]) for b in batch_samples)
+        masks = sum(len(b["seg_image"]) for b in batch_samples if "seg_image" in b)
         counts = torch.tensor([[tokens, masks]], device=device)
         return self.accelerator.gather(counts).sum(0)
 

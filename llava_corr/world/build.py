@@ -208,6 +208,7 @@ def _complete(chunk: _Chunk) -> bool:
 def _finish(root: Path, plan: dict[str, Any], chunks: Sequence[_Chunk]) -> dict[str, Any]:
     """Writes annotation files, full labels and the difficulty sheet, and ``world.json`` last."""
     sheet, counted = {}, Findings()
+    everything: dict[str, tuple[list[AnnotatedImage], list[SceneFacts]]] = {}
     for flavour, splits in plan["counts"].items():
         for split in splits:
             images, facts = _rows([c for c in chunks if (c.flavour, c.split) == (flavour, split)], counted)
@@ -215,6 +216,10 @@ def _finish(root: Path, plan: dict[str, Any], chunks: Sequence[_Chunk]) -> dict[
             _WRITERS[flavour](folder, format_split(split), images)
             write_records(folder / f"annotations_{format_split(split)}.jsonl", images)
             sheet[f"{flavour} {split}"] = measure(images, facts)
+            together = everything.setdefault(split, ([], []))
+            together[0].extend(images)
+            together[1].extend(facts)
+    sheet |= {f"all {split}": measure(*together) for split, together in everything.items()}
     write_sheet(root, sheet)
     result = {**plan, "difficulty": sheet, "left_out": counted.counts()}
     write_json(root / "world.json", result)

@@ -33,14 +33,14 @@ def compose(stage: Stage) -> Scene:
     things = [_stand(actor, taken, rng, gap) for actor in actors]
     shapes = [_strew(stage, taken, rng, gap) for _ in range(int(rng.integers(0, 4)))]
     corners = all_corners(things)
-    elevation = float(rng.uniform(16, 48) if place != "outdoors" else rng.uniform(12, 40))
+    elevation = float(rng.uniform(22, 52) if place != "outdoors" else rng.uniform(16, 44))
     azimuth = float(rng.uniform(-180, 180))
     camera = frame(
         corners,
         azimuth=azimuth,
         elevation=elevation,
         field_of_view=float(rng.uniform(28, 58)),
-        fill=float(rng.uniform(1.2, 1.5)),
+        fill=float(rng.uniform(1.15, 1.4)),
         size=stage.size,
         shift=rng.normal(0, 0.04, 3) * np.ptp(corners, axis=0),
     )

@@ -34,7 +34,7 @@ def compose(stage: Stage) -> Scene:
 def _standing(stage: Stage, actor: Actor) -> Scene:
     rng = stage.rng
     item, place = _grounded(actor, rng)
-    camera, turn = _view(stage, item, elevation=float(rng.uniform(4, 28)), fill=float(rng.uniform(0.75, 1.15)))
+    camera, turn = _view(stage, item, elevation=float(rng.uniform(4, 28)), fill=float(rng.uniform(0.52, 0.88)))
     surface, family = str(rng.choice(_GROUNDS)), draw_family(stage.split, rng)
     away = np.array([-np.sin(turn), np.cos(turn)])
     near = _in_front(stage, place, -away, family, surface)
@@ -71,7 +71,7 @@ def _in_front(stage: Stage, place: Footprint, towards: Floats, family: int, surf
     rng = stage.rng
     side = np.array([towards[1], -towards[0]])
     out: list[Placed] = []
-    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.1, 0.3, 0.35, 0.25]))):
+    for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.2, 0.3, 0.3, 0.2]))):
         number, yaw = draw_family(stage.split, rng), float(rng.uniform(0, 6))
         what = str(rng.choice(["bush", "rock", "trunk"], p=[0.4, 0.35, 0.25]))
         size = float({"bush": rng.uniform(0.25, 0.5), "rock": rng.uniform(0.2, 0.4), "trunk": 0.14}[what]) * EXTENT
@@ -125,7 +125,7 @@ def _flying(stage: Stage, actor: Actor) -> Scene:
     yaw = float(rng.uniform(-np.pi, np.pi))
     item = actor.stand(np.array([0, 0, height]) - centre * scale, yaw=yaw, scale=scale, tilt=tilt)
     elevation = float(rng.uniform(-28, 24))
-    camera, turn = _view(stage, item, elevation=elevation, fill=float(rng.uniform(0.75, 1.15)))
+    camera, turn = _view(stage, item, elevation=elevation, fill=float(rng.uniform(0.52, 0.88)))
     away = np.array([-np.sin(turn), np.cos(turn)])
     land = str(rng.choice(["grass", "earth", "sand", "water", "snow"]))
     around = _landscape(stage, land, draw_family(stage.split, rng), away, None, trees=4)
@@ -147,7 +147,7 @@ def _afloat(stage: Stage, actor: Actor) -> Scene:
     centre = footprint(actor.bounds(), scale, yaw).centre
     draught = 0.05 * float(np.ptp(bounds[:, 2]))
     item = actor.stand(np.append(-centre, -bounds[0, 2] - draught), yaw=yaw, scale=scale)
-    camera, turn = _view(stage, item, elevation=float(rng.uniform(5, 26)), fill=float(rng.uniform(0.75, 1.15)))
+    camera, turn = _view(stage, item, elevation=float(rng.uniform(5, 26)), fill=float(rng.uniform(0.52, 0.88)))
     away = np.array([-np.sin(turn), np.cos(turn)])
     family = draw_family(stage.split, rng)
     out = [ground("water", family), hills(family, str(rng.choice(["grass", "sand"])), float(rng.uniform(40, 90)))]
@@ -174,7 +174,7 @@ def _diving(stage: Stage, actor: Actor) -> Scene:
     yaw = float(rng.uniform(-np.pi, np.pi))
     tilt = _tilt(*(rng.normal(0, 0.14, 2)))
     item = actor.stand(np.array([0, 0, height]) - bounds.mean(0), yaw=yaw, scale=scale, tilt=tilt)
-    camera, turn = _view(stage, item, elevation=float(rng.uniform(2, 26)), fill=float(rng.uniform(0.75, 1.15)))
+    camera, turn = _view(stage, item, elevation=float(rng.uniform(2, 26)), fill=float(rng.uniform(0.52, 0.88)))
     away = np.array([-np.sin(turn), np.cos(turn)])
     side = np.array([away[1], -away[0]])
     family = draw_family(stage.split, rng)

@@ -297,7 +297,7 @@ def _view(stage: Stage, room: Room) -> Camera:
     position = np.array([
         rng.uniform(-0.8, 0.8) * room.half, rng.uniform(-1.3, -0.1), rng.uniform(0.9, 1.9),
     ])  # fmt: skip
-    return look_at(position, target, field_of_view=float(rng.uniform(33, 48)), size=stage.size)
+    return look_at(position, target, field_of_view=float(rng.uniform(52, 64)), size=stage.size)
 
 
 def _in_view(camera: Camera, item: Placed) -> float:
