@@ -1,7 +1,7 @@
 """``llava-corr demo``: from an empty folder to the page of pictures, every stage by its own public command.
 
-world -> data -> align -> train -> predict, the last three again for a blind model, -> baseline -> score -> report. A stage that is finished is not repeated;
-what a stage prints goes to ``logs/``, what is shown is one progress line.
+world -> data -> align -> train -> predict (the last three again for a blind model) -> baseline -> score -> report.
+A stage that is finished is not repeated; what a stage prints goes to ``logs/``, what is shown is one progress line.
 """
 
 from __future__ import annotations
