@@ -1,13 +1,12 @@
-"""``import llava_corr.auto`` registers the model, its configuration and its processor with the Auto classes."""
+"""``import llava_corr.auto`` makes the model and its processor known to the Auto classes (the configuration is)."""
 
 from __future__ import annotations
 
-from transformers import AutoConfig, AutoModel, AutoProcessor
+from transformers import AutoModel, AutoProcessor
 
 from .models.configuration import LlavaCorrConfig
 from .models.modeling import LlavaCorrForConditionalGeneration
 from .models.processing import LlavaCorrProcessor
 
-AutoConfig.register("llava_corr", LlavaCorrConfig, exist_ok=True)
 AutoModel.register(LlavaCorrConfig, LlavaCorrForConditionalGeneration, exist_ok=True)
 AutoProcessor.register(LlavaCorrConfig, LlavaCorrProcessor, exist_ok=True)

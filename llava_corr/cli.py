@@ -46,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the same command continues where it stopped\n")
+        sys.stderr.write(
+            "interrupted; run the same command again: world, train and demo continue from what they have finished\n"
+        )
         return 130
 
 

@@ -113,7 +113,9 @@ class DataSection(Section):
     """Samples files (JSON lines of ``records.Sample``)."""
 
     train: str
-    validation: str | None = None
+    validation: str | None = Field(
+        None, description="scored by its losses whenever a checkpoint is saved, and at the end"
+    )
     blind: bool = Field(False, description="replace every picture by plain grey: what can be guessed without looking")
     workers: int = Field(0, ge=0)
     picture_groups: int = Field(1, ge=1, description="shuffle dialogues in groups of this many that share pictures")
@@ -129,6 +131,11 @@ class LossSection(Section):
     focal_alpha: float = Field(0.25, description="weight of foreground pixels; negative switches the weighting off")
     focal_gamma: float = Field(2.0, ge=0)
     mask_size: int = Field(256, gt=0, description="side of the square canvas on which masks are compared, pixels")
+
+    @property
+    def draw(self) -> bool:
+        """Whether masks are trained at all; if not, the grounding tower is not run."""
+        return self.mask > 0 or self.dice > 0
 
 
 class TrainingSection(Section):
@@ -226,6 +233,8 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path.name} builds on itself", where=str(path), mend="remove the circular base")
     try:
         values: Any = OmegaConf.to_container(OmegaConf.load(path))
+    except OSError as cause:  # OmegaConf's word for a file that holds a bare number or word
+        raise ConfigError(f"cannot be used: {cause}", where=str(path), mend="start from a file in configs/") from cause
     except yaml.YAMLError as cause:
         raise ConfigError(f"broken YAML: {cause}", where=str(path), mend="repair that place") from cause
     except UnicodeDecodeError as cause:

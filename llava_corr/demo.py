@@ -7,23 +7,27 @@ A stage that is finished is not repeated; what a stage prints goes to ``logs/``,
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import re
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from .errors import LlavaCorrError
-from .files import write_json
+from .files import read_json, resource, write_json
+from .training.runs import update_run
 
 logger = logging.getLogger(__name__)
-ROOT = Path(__file__).resolve().parent.parent
 BAR = re.compile(r"\d+%\|")
 
 
@@ -32,7 +36,7 @@ CATEGORIES = (
     "basket", "drum", "mug", "chair", "table", "tiger", "panda", "sheep", "fish", "frog",
     "bookcase", "refrigerator", "bed", "toilet",
 )  # fmt: skip
-WORDS = 1 / 3  # of the training time goes to the words alone, before any mask
+WORDS_SHARE = 1 / 3  # of the training time goes to the words alone, before any mask
 # glibc returns every large buffer to the system and takes it anew: costly for training on a CPU.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "10000000000"}
 
@@ -74,7 +78,7 @@ def plan(args: argparse.Namespace) -> list[Stage]:
     ]
     for name, minutes in (("calico", args.minutes), ("blind", args.blind_minutes)):
         run, aligned = out / f"tiny-{name}", out / f"tiny-{name}-align"
-        words, masks = minutes * WORDS, minutes * (1 - WORDS)
+        words, masks = minutes * WORDS_SHARE, minutes * (1 - WORDS_SHARE)
         sets = [f"seed={args.seed}", f"data.blind={str(name == 'blind').lower()}", *args.set]
         first = [f"name={aligned.name}", f"training.max_minutes={words:.3g}", *sets]
         second = [f"model.weights={aligned / 'model'}", f"training.max_minutes={masks:.3g}", *sets]
@@ -114,47 +118,66 @@ def _train(out: Path, data: Path, name: str, overrides: Sequence[str]) -> list[s
     sets = [f"data.train={data / 'train.jsonl'}", f"output_dir={out}", *overrides]
     launcher = str(Path(sys.executable).parent / "deepspeed")
     pairs = [word for value in sets for word in ("--set", value)]
-    return [launcher, str(ROOT / "scripts" / "train.py"), "--config", f"tiny/{name}.yaml", *pairs]
+    return [launcher, str(resource("scripts", "train.py")), "--config", f"tiny/{name}.yaml", *pairs]
 
 
 def _report(tool: Sequence[str], out: Path, world: Path) -> list[str]:
     scores = [f"{out / folder / 'scores.json'}" for folder in ("tiny-calico", "tiny-blind", "prior-only")]
     difficulty = ["--difficulty", str(world / "difficulty.json")] if (world / "difficulty.json").exists() else []
-    command = ["--run", str(out / "tiny-calico"), "--scores", *scores, *difficulty, "--command-line", "make demo"]
+    runs = ["--run", str(out / "tiny-calico"), "--before", str(out / "tiny-calico-align")]
+    command = [*runs, "--scores", *scores, *difficulty, "--command-line", "make demo"]
     return [*tool, "report", *command, "--out", str(out / "report.html")]
 
 
 def run(args: argparse.Namespace) -> int:
     out: Path = args.out
     (out / "logs").mkdir(parents=True, exist_ok=True)
-    times = out / "stages.json"
-    seconds = json.loads(times.read_text(encoding="utf-8")) if times.exists() else {}
+    seconds = _read(out / "stages.json").get("stage_seconds", {})
+    memory = _read(out / "stages.json").get("peak_memory_gb", {})
+    commands = _read(out / "commands.json")
     stages = plan(args)
     for number, stage in enumerate(stages, start=1):
         label = f"[{number}/{len(stages)}] {stage.name}"
+        if stage.name == "report":
+            stage = plan(args)[-1]  # the world's difficulty sheet exists by now
         if stage.done.exists():
+            _check_same(stage, commands.get(stage.name))
             logger.info("%s: finished earlier", label)
             continue
         if stage.name == "report":
-            _note_seconds(out, seconds)
-            stage = plan(args)[-1]  # the world's difficulty sheet exists by now
+            update_run(out / "tiny-calico", stage_seconds=seconds, peak_memory_gb=memory)
         started = time.monotonic()
-        _follow(stage, label, out / "logs")
+        memory[stage.name] = _follow(stage, label, out / "logs")
         seconds[stage.name] = round(time.monotonic() - started, 1)
-        write_json(times, seconds)
+        commands[stage.name] = shlex.join(stage.command)
+        total = round(sum(seconds.values()) / 60, 1)
+        write_json(out / "stages.json", {"minutes": total, "stage_seconds": seconds, "peak_memory_gb": memory})
+        write_json(out / "commands.json", commands)
     _show(out, seconds)
     return 0
 
 
-def _note_seconds(out: Path, seconds: dict[str, float]) -> None:
-    """The page prints the stages' seconds from the run's own facts."""
-    path = out / "tiny-calico" / "run.json"
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, facts | {"stage_seconds": seconds})
+def _read(path: Path) -> dict[str, Any]:
+    return dict(read_json(path, StageError)) if path.exists() else {}
 
 
-def _follow(stage: Stage, label: str, logs: Path) -> None:
-    """Runs a stage; its progress bar is shown in one line, everything it prints goes to its log."""
+def _check_same(stage: Stage, earlier: str | None) -> None:
+    """A finished stage counts only when the same command made it."""
+    if earlier != shlex.join(stage.command):
+        raise StageError(
+            f"the stage {stage.name!r} was finished by another command:\n    then: {earlier or 'not recorded'}\n"
+            f"    now:  {shlex.join(stage.command)}",
+            where=str(stage.done),
+            mend="give the demo another folder (--out, or make demo DEMO=...), or remove this one",
+        )
+
+
+def _follow(stage: Stage, label: str, logs: Path) -> float:
+    """Runs a stage; its progress bar is shown in one line, everything it prints goes to its log.
+
+    Returns:
+        The most memory that it and its children held together, GB (pages that they share count for each).
+    """
     path = logs / f"{re.sub(r'[^a-z0-9]+', '-', stage.name.lower()).strip('-')}.log"
     environment = (
         os.environ | ALLOCATOR | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
@@ -165,12 +188,14 @@ def _follow(stage: Stage, label: str, logs: Path) -> None:
         process = subprocess.Popen(
             stage.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=Path.cwd()
         )
+        peak = PeakMemory(process.pid)
         for piece in _pieces(process):
             if BAR.search(piece):
                 _line(f"{label}: {piece.strip()}")
             else:
                 log.write(piece + "\n")
         code = process.wait()
+        held = peak.stop()
     if code:
         _line("")
         tail = "\n".join(path.read_text(encoding="utf-8").splitlines()[-15:])
@@ -179,6 +204,32 @@ def _follow(stage: Stage, label: str, logs: Path) -> None:
         )
     _line(f"{label}: done")
     sys.stderr.write("\n")
+    return held
+
+
+class PeakMemory:
+    """Watches the resident memory of a process and its children, twice a second."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.peak, self._over = pid, 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.5):
+            total = 0
+            with suppress(psutil.Error):
+                family = [psutil.Process(self.pid)]
+                for member in [*family, *family[0].children(recursive=True)]:
+                    with suppress(psutil.Error):
+                        total += member.memory_info().rss
+            self.peak = max(self.peak, total)
+
+    def stop(self) -> float:
+        """Ends the watch; the peak in GB."""
+        self._over.set()
+        self._thread.join()
+        return round(self.peak / 1e9, 2)
 
 
 def _pieces(process: subprocess.Popen[bytes]) -> Iterator[str]:

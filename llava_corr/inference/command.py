@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 
 from ..errors import CheckpointError
-from ..files import read_text
 from ..records import read_samples, write_records
 
 logger = logging.getLogger(__name__)
@@ -22,13 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import yaml
-
-    from ..config import ExperimentConfig, validate
+    from ..config import load_config
     from .predictor import Predictor
 
     saved = args.run / "config.yaml"
-    config = validate(ExperimentConfig, yaml.safe_load(read_text(saved, CheckpointError)), where=str(saved))
+    if not saved.is_file():
+        raise CheckpointError("the run folder holds no config.yaml", where=str(args.run), mend="name a run of training")
+    config = load_config(saved)
     predictor = Predictor.from_pretrained(args.run / "model", max_new_tokens=config.prediction.max_new_tokens)
     samples = read_samples(args.samples)[: args.limit]
     batch_size = args.batch_size or config.prediction.batch_size

@@ -18,8 +18,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..datasets.collate import load_pictures, to_dialogue
+from ..drawing.images import load_rgb
 from ..errors import CheckpointError, LlavaCorrError, SampleError
 from ..grammar import ParsedAnswer, build_question, normalise_label, parse_answer
+from ..models.checkpoints import load_model, load_processor
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
 from ..records import Dialogue, Mask, Prediction, Sample, Segment
@@ -52,8 +54,7 @@ class Predictor:
         path = Path(folder)
         if not (path / "config.json").is_file():
             raise CheckpointError("there is no model", where=str(path), mend="train one, or name its model/ folder")
-        model = LlavaCorrForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
-        processor = LlavaCorrProcessor.from_pretrained(path)
+        model, processor = load_model(path), load_processor(path)
         target = device or ("cuda" if torch.cuda.is_available() else "cpu")
         model.to(target)  # type: ignore[arg-type]
         return cls(model, processor, max_new_tokens=max_new_tokens)
@@ -185,8 +186,7 @@ def _segment(phrase: str, image_index: int, sentence: str, probability: NDArray[
 
 def _as_picture(image: Picture | Image.Image | str | Path) -> Picture:
     if isinstance(image, (str, Path)):
-        with Image.open(image) as opened:
-            return np.asarray(opened.convert("RGB"))
+        return load_rgb(image)
     if isinstance(image, Image.Image):
         return np.asarray(image.convert("RGB"))
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:

@@ -60,4 +60,5 @@ class LlavaCorrConfig(PreTrainedConfig):
         return self.text_config.hidden_size
 
 
-AutoConfig.register(LlavaCorrConfig.model_type, LlavaCorrConfig)
+# Here and not in auto.py: AutoTokenizer asks for the configuration of the folder it loads from.
+AutoConfig.register(LlavaCorrConfig.model_type, LlavaCorrConfig, exist_ok=True)

@@ -26,6 +26,8 @@ class Grounding(nn.Module):
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
         self.sam = SamModel._from_config(config)
+        # transformers asks only a model's direct children for tied weights; SAM, with its position code, lies deeper
+        self.all_tied_weights_keys = {f"sam.{k}": f"sam.{v}" for k, v in self.sam.all_tied_weights_keys.items()}
         self._freeze_what_has_no_loss()
 
     def _freeze_what_has_no_loss(self) -> None:

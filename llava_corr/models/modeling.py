@@ -74,6 +74,15 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         self.loss_weights = LossWeights()
         self.post_init()
 
+    def train(self, mode: bool = True) -> LlavaCorrForConditionalGeneration:
+        """As usual, but a part that is frozen stays in eval mode: its dropout is no part of training."""
+        super().train(mode)
+        for part in self.modules() if mode else ():
+            parameters = list(part.parameters())
+            if parameters and not any(p.requires_grad for p in parameters):
+                part.eval()
+        return self
+
     def get_input_embeddings(self) -> nn.Module:
         return self.trunk.get_input_embeddings()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run",
         type=Path,
         help="run folder: config.yaml, run.json, train_log.jsonl, scores.json, predictions.jsonl in it",
+    )
+    parser.add_argument(
+        "--before",
+        type=Path,
+        help="run folder of the stage that the run started from; its curves are shown too",
     )
     parser.add_argument(
         "--scores",
@@ -83,13 +88,13 @@ def load_inputs(args: argparse.Namespace) -> ReportInputs:
     predictions = predictions or _in_run(args.run, "predictions.jsonl")
     facts = _read_mapping(_in_run(args.run, "run.json"))
     config = _in_run(args.run, "config.yaml")
-    log = _in_run(args.run, "train_log.jsonl")
+    logs = [log for folder in (args.before, args.run) if (log := _in_run(folder, "train_log.jsonl"))]
     return ReportInputs(
         samples=read_samples(samples),
         predictions=list(iter_predictions(predictions)) if predictions else None,
         title=args.title or (f"Report of {args.run.resolve().name}" if args.run else "Report"),
         about=args.about,
-        train_log=read_log(log) if log else None,
+        train_log=[_of_stage(row, log, logs) for log in logs for row in read_log(log)] or None,
         config=read_text(config, ReportError) if config else None,
         run=facts,
         difficulty=_read_mapping(args.difficulty),
@@ -116,6 +121,11 @@ def read_log(path: str | Path) -> list[Mapping[str, Any]]:
             raise _bad_row(path, number, f"a {type(row).__name__}")
         rows.append(row)
     return rows
+
+
+def _of_stage(row: Mapping[str, Any], log: Path, logs: Sequence[Path]) -> Mapping[str, Any]:
+    """A row with its run's name as the stage where there are several."""
+    return row if len(logs) == 1 else {"stage": log.parent.name, **row}
 
 
 def _bad_row(path: str | Path, number: int, fault: str) -> LlavaCorrError:

@@ -11,6 +11,9 @@ import torch
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ..errors import StorageError
+from ..files import write_json
+
 
 class ProgressLine(TrainerCallback):
     """One line with steps, losses and ETA, on rank 0."""
@@ -47,8 +50,20 @@ class JsonLinesLog(TrainerCallback):
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            with self.path.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps({"step": state.global_step, "time": time.time(), **kwargs["logs"]}) + "\n")
+            row = json.dumps({"step": state.global_step, "time": time.time(), **kwargs["logs"]})
+            try:
+                with self.path.open("a", encoding="utf-8") as handle:
+                    handle.write(row + "\n")
+            except OSError as cause:
+                raise StorageError(
+                    f"could not write the log: {cause.strerror}",
+                    where=str(self.path),
+                    mend="free disk space, then run the same command again: it continues from the last checkpoint",
+                ) from cause
+
+
+def _clock_file(args: TrainingArguments, state: TrainerState) -> Path:
+    return Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / "clock.json"
 
 
 class TimeBudget(TrainerCallback):
@@ -70,8 +85,15 @@ class TimeBudget(TrainerCallback):
     def minutes_left(self) -> float:
         return max(0.0, (self.seconds or 0.0) - (time.monotonic() - self.started)) / 60
 
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.started = time.monotonic()
+        saved = _clock_file(args, state)
+        if state.global_step and saved.exists():  # a continued run goes on where its clock stood
+            self.started -= json.loads(saved.read_text(encoding="utf-8"))["seconds"]
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero:
+            write_json(_clock_file(args, state), {"seconds": time.monotonic() - self.started})
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

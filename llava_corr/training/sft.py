@@ -20,9 +20,10 @@ from transformers.trainer_utils import get_last_checkpoint
 from ..config import ExperimentConfig, ModelSection, TrainingSection
 from ..datasets.batching import PictureSharingSampler
 from ..datasets.collate import Collator
-from ..errors import ConfigError, SampleError
+from ..errors import CheckpointError, ConfigError, SampleError
 from ..files import resource
 from ..models.build import build_config, build_processor, check_same_model
+from ..models.checkpoints import load_config, load_model, written_whole
 from ..models.configuration import LlavaCorrConfig
 from ..models.modeling import LlavaCorrForConditionalGeneration, LossWeights
 from ..models.processing import LlavaCorrProcessor
@@ -56,9 +57,9 @@ def load_tokenizer(section: ModelSection, samples: list[Sample]) -> PreTrainedTo
         try:
             return AutoTokenizer.from_pretrained(path)
         except (OSError, ValueError) as cause:
-            raise ConfigError(
-                f"no tokenizer could be loaded from {path}: {cause}",
-                where="model.weights" if section.weights else "model.tokenizer.path",
+            raise CheckpointError(
+                f"no tokenizer can be loaded: {cause}",
+                where=f"{path} ({'model.weights' if section.weights else 'model.tokenizer.path'})",
                 mend="name a folder that a run or a release wrote (its model/), or a hub id",
             ) from cause
     texts = (text for sample in samples for turn in sample.turns for text in (turn.user, turn.assistant))
@@ -75,6 +76,8 @@ def build_model(
     processor = build_processor(config.model, tokenizer, losses.mask_size)
     model = _start(config.model, build_config(config.model, tokenizer))
     freeze(model, config.training.freeze)
+    if not losses.draw:
+        freeze(model, GROUNDING)
     focal = losses.mask_kind == "focal"
     model.loss_weights = LossWeights(
         losses.language,
@@ -91,10 +94,11 @@ def _start(section: ModelSection, wanted: LlavaCorrConfig) -> LlavaCorrForCondit
         model = LlavaCorrForConditionalGeneration(wanted)
         start_positions(model)
         return model
-    check_same_model(wanted, LlavaCorrConfig.from_pretrained(section.weights), where=section.weights)
-    return LlavaCorrForConditionalGeneration.from_pretrained(
-        section.weights, attn_implementation=section.attention, dtype=torch.float32
-    )
+    check_same_model(wanted, load_config(section.weights), where=section.weights)
+    return load_model(section.weights, attn_implementation=section.attention)
+
+
+GROUNDING = ("grounding.", "seg_projection.")  # not run, so not trained, where no mask loss has weight
 
 
 def freeze(model: torch.nn.Module, prefixes: Sequence[str]) -> None:
@@ -122,6 +126,10 @@ def training_arguments(config: ExperimentConfig, folder: Path) -> TrainingArgume
         output_dir=str(folder / "checkpoints"),
         max_steps=t.max_steps,
         per_device_train_batch_size=t.batch_size,
+        per_device_eval_batch_size=t.batch_size,
+        eval_strategy="steps" if config.data.validation else "no",
+        eval_steps=t.save_steps,
+        prediction_loss_only=True,
         gradient_accumulation_steps=t.gradient_accumulation,
         learning_rate=t.learning_rate,
         adam_beta1=t.betas[0],
@@ -174,9 +182,8 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     Returns:
         The run folder; ``model/`` in it holds weights, configuration and processor.
     """
-    samples = read_samples(config.data.train)
-    if not samples:
-        raise SampleError("the training file holds no sample", where=config.data.train, mend="run llava-corr data")
+    samples = _read_some(config.data.train)
+    validation = _read_some(config.data.validation) if config.data.validation else None
     model, processor = build_model(config, samples)
     parameters = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -185,14 +192,17 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
         return config.run_dir
     rank_zero = int(os.environ.get("RANK", "0")) == 0
     folder = prepare_run(config) if rank_zero else config.run_dir
-    trainer = build_trainer(config, folder, model, processor, samples)
+    trainer = build_trainer(config, folder, model, processor, samples, validation)
     started = time.monotonic()
     checkpoints = folder / "checkpoints"
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     result = trainer.train(resume_from_checkpoint=last)
-    trainer.save_model(str(folder / "model"))
+    with written_whole(folder / "model", here=rank_zero) as part:
+        trainer.save_model(str(part))
+        if rank_zero:
+            processor.save_pretrained(part)
+    losses = trainer.validation_losses()
     if rank_zero:
-        processor.save_pretrained(folder / "model")
         summary: dict[str, Any] = {
             "train_seconds": round(time.monotonic() - started, 1),
             "steps": result.global_step,
@@ -200,9 +210,17 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
             "trainable_parameters": trainable,
             "world_size": trainer.args.world_size,
         }
+        summary |= losses
         update_run(folder, **summary)
         logger.info("trained: %s", json.dumps(summary))
     return folder
+
+
+def _read_some(path: str) -> list[Sample]:
+    samples = read_samples(path)
+    if not samples:
+        raise SampleError("the file holds no sample", where=path, mend="build one with llava-corr data")
+    return samples
 
 
 def build_trainer(
@@ -211,15 +229,16 @@ def build_trainer(
     model: LlavaCorrForConditionalGeneration,
     processor: LlavaCorrProcessor,
     samples: list[Sample],
+    validation: list[Sample] | None = None,
 ) -> DialogueTrainer:
     """The trainer with its callbacks; where no mask loss has weight, the grounding tower is not run."""
-    losses = config.training.losses
     clock = TimeBudget(config.training.max_steps, config.training.max_minutes)
     trainer = DialogueTrainer(
         model=model,
         args=training_arguments(config, folder),
         train_dataset=SampleDataset(samples),
-        data_collator=Collator(processor, blind=config.data.blind, grounding=losses.mask > 0 or losses.dice > 0),
+        eval_dataset=SampleDataset(validation) if validation else None,
+        data_collator=Collator(processor, blind=config.data.blind, grounding=config.training.losses.draw),
         callbacks=[clock, ProgressLine(clock), JsonLinesLog(folder / "train_log.jsonl")],
         clock=clock,
         order=PictureSharingSampler(samples, config.data.picture_groups, config.seed),

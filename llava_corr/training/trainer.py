@@ -20,6 +20,7 @@ from ..losses.language import IGNORE_INDEX
 from .callbacks import TimeBudget
 
 TERMS = ("language", "mask", "dice")
+VALIDATION = "validation"
 
 
 class DialogueTrainer(Trainer):
@@ -35,7 +36,8 @@ class DialogueTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.clock, self.order, self.cosine = clock, order, cosine
         self.loss_is_scaled_for_ga = True  # compute_loss divides by the counts of the whole optimiser step
-        self._window = torch.zeros(5, dtype=torch.float64)  # sums by term, then counts, since the last log
+        # Sums by term, then counts: since the last log, and over the validation samples.
+        self._window, self._validation = torch.zeros(5, dtype=torch.float64), torch.zeros(5, dtype=torch.float64)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
         return self.order
@@ -63,22 +65,48 @@ class DialogueTrainer(Trainer):
                 where=f"step {self.state.global_step}, samples {', '.join(sample_ids)}",
                 mend="look at these samples, lower the learning rate, or train in fp32; the last checkpoint is intact",
             )
-        if model.training:
-            self._window += torch.cat([outputs.loss_sums.double().cpu(), outputs.counts.double().cpu()])
+        window = self._window if model.training else self._validation
+        window += torch.cat([outputs.loss_sums.double().cpu(), outputs.counts.double().cpu()])
         # Gradients are averaged over ranks; the denominators are global already.
         loss = outputs.loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = VALIDATION,
+    ) -> dict[str, float]:
+        """Losses on the validation samples; :meth:`log` adds them by name."""
+        self._validation.zero_()
+        return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+
+    def validation_losses(self) -> dict[str, float]:
+        """Losses by name on the validation samples after the last step; empty where there are none."""
+        if self.eval_dataset is None:
+            return {}
+        rows = [row for row in self.state.log_history if f"{VALIDATION}_language" in row]
+        if not rows or rows[-1]["step"] != self.state.global_step:
+            self.evaluate()
+            rows = self.state.log_history[-1:]
+        return {name: value for name, value in rows[-1].items() if name.startswith(VALIDATION)}
+
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Adds the mean of every term over the window since the last log, over all ranks."""
+        """Adds the mean of every term, over all ranks: since the last log, or over the validation samples."""
         if "loss" in logs:
-            # gloo and nccl alike reduce float32; the sums of one window fit.
-            window = self.accelerator.reduce(self._window.float().to(self.args.device), reduction="sum").cpu()
-            sums, (tokens, masks) = window[:3].tolist(), window[3:].tolist()
-            means = [s / max(n, 1.0) for s, n in zip(sums, (tokens, masks, masks), strict=True)]
-            logs = logs | dict(zip(TERMS, means, strict=True)) | {"tokens": tokens, "masks": masks}
-            self._window.zero_()
+            logs = logs | self._means(self._window)
+        elif f"{VALIDATION}_loss" in logs:
+            logs = {f"{VALIDATION}_{name}": value for name, value in self._means(self._validation).items()}
         super().log(logs, *args, **kwargs)
+
+    def _means(self, window: Tensor) -> dict[str, float]:
+        """Empties a window: the mean of every term, and the counts they are over."""
+        # gloo and nccl alike reduce float32; the sums of one window fit.
+        total = self.accelerator.reduce(window.float().to(self.args.device), reduction="sum").cpu()
+        window.zero_()
+        sums, (tokens, masks) = total[:3].tolist(), total[3:].tolist()
+        means = [s / max(n, 1.0) for s, n in zip(sums, (tokens, masks, masks), strict=True)]
+        return dict(zip(TERMS, means, strict=True)) | {"tokens": tokens, "masks": masks}
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
         """Warm-up, then linear or cosine decay to zero over the run, by steps or by the clock."""

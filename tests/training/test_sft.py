@@ -11,6 +11,7 @@ import pytest
 import torch
 from toy import SMALL, small_config, write_toy
 
+from llava_corr.datasets.collate import Collator
 from llava_corr.errors import ConfigError, SampleError, TrainingError
 from llava_corr.training.callbacks import TimeBudget
 from llava_corr.training.runs import prepare_run
@@ -52,6 +53,28 @@ def test_loss_is_the_global_mean_whatever_the_micro_batch(tmp_path):
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             assert a == pytest.approx(b, rel=1e-4)
+
+
+def test_validation_losses_are_those_of_one_pass_over_the_file(tmp_path):
+    """The logged means against one batch that holds all validation samples."""
+    samples = write_toy(tmp_path, 7)
+    folder = train(
+        small_config(tmp_path, f"data.validation={tmp_path / 'train.jsonl'}", "training.max_steps=4",
+                     "training.save_steps=2", "training.batch_size=2")
+    )  # fmt: skip
+    rows = [row for row in log_of(folder) if "validation_language" in row]
+    assert [row["step"] for row in rows] == [2, 4]
+    model, processor = build_model(small_config(tmp_path, f"model.weights={folder / 'model'}"), samples)
+    batch = Collator(processor)(samples)
+    batch.pop("sample_ids")
+    with torch.no_grad():
+        output = model.eval()(**batch)
+    tokens, masks = output.counts.tolist()
+    means = (output.loss_sums / torch.tensor([tokens, masks, masks])).tolist()
+    for row in rows[1:]:
+        assert (row["validation_tokens"], row["validation_masks"]) == (tokens, masks)
+        assert [row[f"validation_{term}"] for term in ("language", "mask")] == pytest.approx(means[:2], rel=1e-4)
+    assert json.loads((folder / "run.json").read_text())["validation_dice"] == pytest.approx(means[2], rel=1e-4)
 
 
 def test_continues_from_the_last_checkpoint(tmp_path):
@@ -129,7 +152,7 @@ def test_dry_run_writes_nothing(tmp_path):
 
 
 def command(folder: Path, *overrides: str) -> list[str]:
-    pairs = [*SMALL, f"data.train={folder / 'train.jsonl'}", "data.validation=null", f"output_dir={folder}", *overrides]
+    pairs = [*SMALL, f"data.train={folder / 'train.jsonl'}", f"output_dir={folder}", *overrides]
     return [str(ROOT / "scripts/train.py"), "--config", "tiny/calico.yaml", *(a for p in pairs for a in ("--set", p))]
 
 

@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load_file
 from toy import small_config, write_toy
 
-from llava_corr.errors import ConfigError
+from llava_corr.errors import CheckpointError, ConfigError
 from llava_corr.training.sft import build_model, freeze, train
 
-WORDS_ONLY = ("training.losses.mask=0", "training.losses.dice=0", "training.freeze=[grounding, seg_projection]")
+WORDS_ONLY = ("training.losses.mask=0", "training.losses.dice=0")
 
 
 def test_words_first_then_masks_from_those_weights(tmp_path):
@@ -54,7 +54,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
 
 def test_missing_weights_are_named(tmp_path):
     samples = write_toy(tmp_path, 2)
-    with pytest.raises(ConfigError, match="nowhere"):
+    with pytest.raises(CheckpointError, match="nowhere"):
         build_model(small_config(tmp_path, f"model.weights={tmp_path / 'nowhere'}"), samples)
 
 

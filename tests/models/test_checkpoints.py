@@ -1,0 +1,81 @@
+"""Model folders: only whole and fitting ones are loaded, and what is written is whole or not there."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from llava_corr.errors import CheckpointError, StorageError
+from llava_corr.inference.predictor import Predictor
+from llava_corr.models.checkpoints import load_config, load_model, load_processor, written_whole
+
+
+@pytest.fixture
+def folder(toy, tmp_path):
+    model, processor, _ = toy
+    model.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def change(folder, edit):
+    weights = load_file(folder / "model.safetensors")
+    edit(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_what_was_saved_comes_back(toy, folder):
+    model, processor, _ = toy
+    again = load_model(folder).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
+    assert load_processor(folder).tokenizer.get_vocab() == processor.tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize(
+    ("edit", "fault"),
+    [
+        (lambda w: w.pop("trunk.lm_head.weight"), "missing: trunk.lm_head.weight"),
+        (lambda w: w.update(stray=torch.zeros(2)), "unexpected: stray"),
+        (lambda w: w.update({"trunk.model.norm.weight": torch.zeros(7)}), "trunk.model.norm.weight"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(folder, edit, fault):
+    change(folder, edit)
+    with pytest.raises(CheckpointError, match=fault):
+        Predictor.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "processor_config.json"])
+def test_truncated_files_are_named_errors(folder, name):
+    path = folder / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(CheckpointError, match="mend"):
+        Predictor.from_pretrained(folder)
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(CheckpointError, match="no model can be loaded"):
+        load_config(tmp_path / "nowhere")
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "model"
+    for text in ("first", "second"):
+        with written_whole(target) as part:
+            part.mkdir()
+            (part / "a.txt").write_text(text)
+
+    def fail():
+        with written_whole(target) as part:
+            part.mkdir()
+            (part / "a.txt").write_text("third")
+            raise OSError(28, "disk full")
+
+    with pytest.raises(StorageError, match="full"):
+        fail()
+    assert (target / "a.txt").read_text() == "second"
+    with written_whole(target) as part:  # what an interrupted call left behind does not get in
+        part.mkdir()
+        (part / "b.txt").write_text(json.dumps(4))
+    assert [p.name for p in target.iterdir()] == ["b.txt"]

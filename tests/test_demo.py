@@ -1,0 +1,90 @@
+"""The demo's stages: finished ones are not repeated, other ones are not mixed, a failing one is shown."""
+
+import argparse
+import json
+import sys
+
+import pytest
+
+from llava_corr import demo
+
+
+def arguments(tmp_path, *words):
+    parser = argparse.ArgumentParser()
+    demo.add_arguments(parser)
+    return parser.parse_args(["--out", str(tmp_path / "out"), *words])
+
+
+def stage(tmp_path, name, code, done="made.txt"):
+    return demo.Stage(name, [sys.executable, "-c", code], tmp_path / "out" / done)
+
+
+def writes(tmp_path, done="made.txt"):
+    path = tmp_path / "out" / done
+    return f"import pathlib; p = pathlib.Path({str(path)!r}); p.write_text(p.read_text() + 'x' if p.exists() else 'x')"
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """Replaces the long stages by short ones: what is tested is the running, not the work."""
+
+    def use(*stages):
+        monkeypatch.setattr(demo, "plan", lambda args: list(stages))
+
+    return use
+
+
+def test_every_stage_is_a_public_command_and_marks_its_end_in_the_folder(tmp_path):
+    args = arguments(tmp_path, "--seed", "3", "--minutes", "6", "--set", "training.bf16=false")
+    stages = demo.plan(args)
+    assert [s.name for s in stages][:3] == ["world", "data: train", "data: test"]
+    assert len({s.name for s in stages}) == len(stages) == len({s.done for s in stages})
+    assert all(str(s.done).startswith(str(tmp_path / "out")) for s in stages)
+    trains = {s.name: " ".join(s.command) for s in stages if s.name.startswith(("align", "train"))}
+    assert list(trains) == ["align: calico", "train: calico", "align: blind", "train: blind"]
+    assert all("seed=3" in c and "training.bf16=false" in c for c in trains.values())
+    assert "data.blind=true" in trains["align: blind"]
+    assert "data.blind=false" in trains["train: calico"]
+    assert "training.max_minutes=2" in trains["align: calico"]
+    assert "training.max_minutes=4" in trains["train: calico"]
+    assert f"model.weights={tmp_path / 'out' / 'tiny-calico-align' / 'model'}" in trains["train: calico"]
+
+
+def test_a_finished_stage_is_not_repeated(tmp_path, planned):
+    planned(stage(tmp_path, "one", writes(tmp_path)))
+    assert demo.run(arguments(tmp_path)) == 0
+    assert demo.run(arguments(tmp_path)) == 0
+    assert (tmp_path / "out" / "made.txt").read_text() == "x"
+    facts = json.loads((tmp_path / "out" / "stages.json").read_text())
+    assert set(facts) == {"minutes", "stage_seconds", "peak_memory_gb"}
+    assert list(facts["stage_seconds"]) == list(facts["peak_memory_gb"]) == ["one"]
+
+
+def test_stages_of_another_demo_are_refused(tmp_path, planned):
+    planned(stage(tmp_path, "one", writes(tmp_path)))
+    demo.run(arguments(tmp_path))
+    planned(stage(tmp_path, "one", writes(tmp_path) + "  # other"))
+    with pytest.raises(demo.StageError, match="another command"):
+        demo.run(arguments(tmp_path))
+    assert (tmp_path / "out" / "made.txt").read_text() == "x"
+
+
+def test_a_failing_stage_is_shown_and_the_next_call_goes_on_there(tmp_path, planned):
+    first = stage(tmp_path, "one", writes(tmp_path))
+    planned(first, stage(tmp_path, "two", "raise SystemExit('no such luck')", "two.txt"))
+    with pytest.raises(demo.StageError, match=r"\[2/2\] two ended with exit status 1(.|\n)*no such luck"):
+        demo.run(arguments(tmp_path))
+    planned(first, stage(tmp_path, "two", writes(tmp_path, "two.txt"), "two.txt"))
+    assert demo.run(arguments(tmp_path)) == 0
+    assert (tmp_path / "out" / "made.txt").read_text() == "x"
+
+
+def test_peak_memory_counts_children(tmp_path):
+    import subprocess
+
+    inner = "x = bytearray(200_000_000); import time; time.sleep(2)"
+    outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
+    process = subprocess.Popen([sys.executable, "-c", outer])
+    peak = demo.PeakMemory(process.pid)
+    process.wait()
+    assert 0.2 <= peak.stop() < 0.6
