@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,9 +51,8 @@ class Camera:
         return local @ self.rotation.astype(np.float32)
 
     def pixel_centres(self) -> Float32s:
-        """(H * W) x 2 pixel centres, row by row."""
-        y, x = np.mgrid[0 : self.height, 0 : self.width].astype(np.float32)
-        return np.stack([x.ravel(), y.ravel()], 1) + np.float32(0.5)
+        """(H * W) x 2 pixel centres, row by row; read-only."""
+        return _pixel_centres(self.height, self.width)
 
     def project(self, points: ArrayLike) -> tuple[Floats, Floats]:
         """Pixels (N x 2) and depths (N) of world points (N x 3); points behind the camera have depth <= 0."""
@@ -61,6 +61,14 @@ class Camera:
         safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
         xy = local[:, :2] / safe[:, None] * self.focal + [self.width / 2, self.height / 2]
         return xy, depth
+
+
+@lru_cache(maxsize=8)
+def _pixel_centres(height: int, width: int) -> Float32s:
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    centres = np.stack([x.ravel(), y.ravel()], 1) + np.float32(0.5)
+    centres.setflags(write=False)
+    return centres
 
 
 def look_at(position: ArrayLike, target: ArrayLike, *, field_of_view: float, size: tuple[int, int]) -> Camera:
