@@ -1,6 +1,6 @@
 """How many MixedParts samples one core assembles and writes per second, once the masks are loaded.
 
-    OMP_NUM_THREADS=1 python perf/mixedparts_rate.py [--images 2000] [--samples 20000] [--json result.json]
+    OMP_NUM_THREADS=1 python perf/mixedparts_rate.py [--images 2000] [--samples 20000] [--out result.json]
 
 Random annotations in the shape of the three sources: PACO-like clutter with 1 to 8 objects, one animal per picture,
 rooms with 3 to 12 objects; 640 x 480 masks. Merging the instances of an image is timed apart from assembling.
@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=2000, help="images per source")
     parser.add_argument("--samples", type=int, default=20000)
-    parser.add_argument("--json", help="also write the figures to this file")
+    parser.add_argument("--out", help="also write the figures to this JSON file")
     args = parser.parse_args()
     rng = np.random.default_rng(0)
     annotated = {source: annotate(source, args.images, rng) for source in SOURCES}
@@ -101,8 +101,8 @@ def main() -> None:
     }
     for name, value in figures.items():
         print(f"{name}: {value:.2f}" if isinstance(value, float) else f"{name}: {value}")
-    if args.json:
-        write_json(args.json, figures)
+    if args.out:
+        write_json(args.out, figures)
 
 
 if __name__ == "__main__":

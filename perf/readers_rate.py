@@ -1,13 +1,10 @@
 """Reading rate of every source, in images per second.
 
-    OMP_NUM_THREADS=1 python perf/readers_rate.py [--images 200] [--objects 5] [--parts 3] [--folder FOLDER]
+    OMP_NUM_THREADS=1 python perf/readers_rate.py [--images 200] [--objects 5] [--parts 3] [--out result.json]
 
 Writes one synthetic split per format with the project's own writers (640 x 480, irregular masks), reads it back and
 prints one row per source: rate of the whole read, and with every image file decoded (``check_images``). Nothing is
 downloaded; on real files the rates differ with the number of masks per image.
-
-Measured on one core, 5 objects with 3 parts each (PartImageNet: 1 object): PACO-LVIS 417 images/s, PartImageNet 103
-(108 from label maps), ADE20K-Part-234 151, JSON lines 408; with every JPEG decoded 221, 85 (88), 112 and 216.
 """
 
 from __future__ import annotations
@@ -23,6 +20,7 @@ from PIL import Image
 from scipy import ndimage
 
 from llava_corr.errors import Findings
+from llava_corr.files import write_json
 from llava_corr.records import AnnotatedImage, ImageObject, Mask, Part, write_records
 from llava_corr.sources import SOURCES
 from llava_corr.taxonomy import ade_parts, paco_parts, partimagenet_parts
@@ -37,7 +35,9 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=5, help="objects per image (PartImageNet has one)")
     parser.add_argument("--parts", type=int, default=3, help="parts per object")
     parser.add_argument("--folder", type=Path, help="where to write the splits; a temporary folder if not given")
+    parser.add_argument("--out", help="also write the rates to this JSON file")
     args = parser.parse_args()
+    rows = []
     with tempfile.TemporaryDirectory() as temporary:
         root = args.folder or Path(temporary)
         print(f"{'source':<28}{'images/s':>10}{'with image check':>18}{'write images/s':>16}")
@@ -46,15 +46,18 @@ def main() -> None:
             start = time.perf_counter()
             import_module(f"llava_corr.world.writers.{name}").write(root / name, "train", images)
             writing = len(images) / (time.perf_counter() - start)
-            report(name, root / name, f"{writing:16.0f}")
+            rows.append(report(name, root / name, f"{writing:16.0f}"))
             if name == "partimagenet":
-                report(name, root / name, "", masks="png")
+                rows.append(report(name, root / name, "", masks="png"))
             if name == "paco_lvis":
                 write_records(root / "train.jsonl", images)
-        report("jsonl", root, "")
+        rows.append(report("jsonl", root, ""))
+    if args.out:
+        shape = {"images": args.images, "objects": args.objects, "parts": args.parts}
+        write_json(args.out, {**shape, "images_per_second": rows})
 
 
-def report(name: str, root: Path, writing: str, **options: str) -> None:
+def report(name: str, root: Path, writing: str, **options: str) -> dict[str, object]:
     rates = []
     for check in (False, True):
         findings = Findings()
@@ -64,6 +67,7 @@ def report(name: str, root: Path, writing: str, **options: str) -> None:
         assert not findings, findings.summary()
     label = name + "".join(f" ({key}={value})" for key, value in options.items())
     print(f"{label:<28}{rates[0]:10.0f}{rates[1]:18.0f}{writing}")
+    return {"source": label, "read": round(rates[0], 1), "read_and_decoded": round(rates[1], 1)}
 
 
 def picture(name: str, root: Path, index: int, objects: int, parts: int) -> AnnotatedImage:

@@ -17,6 +17,7 @@ import numpy as np
 
 from llava_corr.benchmarks import command
 from llava_corr.benchmarks.mixedparts_units import TASKS
+from llava_corr.files import write_json
 from llava_corr.records import ImageRef, Mask, Prediction, Role, Sample, Segment, Target, Task, Turn, write_records
 
 SIDE = 256
@@ -83,6 +84,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=10_000, help="number of samples (default 10000)")
     parser.add_argument("--against", action="store_true", help="score and compare two prediction files")
+    parser.add_argument("--out", help="also write the figures to this JSON file")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
@@ -97,11 +99,16 @@ def main() -> int:
         options = ["--samples", str(base / names[0]), "--predictions", str(base / names[1])]
         options += ["--out", str(base / "scores.json")]
         options += ["--against", str(base / names[2])] if args.against else []
+        seconds = {}
         for run in ("first (labels are embedded)", "again (labels are cached)"):
             start = time.perf_counter()
             command.run(score.parse_args(options))
-            print(f"scored, {run}: {time.perf_counter() - start:.1f} s")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+            seconds[run] = round(time.perf_counter() - start, 1)
+            print(f"scored, {run}: {seconds[run]} s")
+    memory = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+    print(f"peak memory {memory} GiB")
+    if args.out:
+        write_json(args.out, {"samples": args.samples, "seconds": seconds, "peak_memory_gib": memory})
     return 0
 
 

@@ -28,9 +28,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the commands of README.md that carry a tag.")
     parser.add_argument("--tag", choices=("ci", "long", "gpu"), required=True)
     parser.add_argument("--list", action="store_true", help="print them, run none")
+    parser.add_argument("--skip", action="append", default=[], help="a command that has been run already")
     args = parser.parse_args()
     environment = os.environ | {"PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"}
-    for command in tagged_commands(args.tag):
+    for command in (c for c in tagged_commands(args.tag) if c not in args.skip):
         print(f"$ {command}", flush=True)
         if args.list:
             continue

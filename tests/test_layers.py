@@ -20,7 +20,6 @@ LAYERS = [
     {"cli", "demo", "auto"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-# auto only registers classes for transformers; inference may name what training wrote.
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -58,6 +58,12 @@ def build_config(model: ModelSection, tokenizer: PreTrainedTokenizerBase) -> Lla
     )
 
 
+# What a configuration also holds: where it comes from, how it is run, how fresh weights would be drawn.
+NO_PART_OF_A_MODEL = frozenset({
+    "_name_or_path", "architectures", "dtype", "initializer_range", "transformers_version", "_attn_implementation",
+})  # fmt: skip
+
+
 def check_same_model(wanted: LlavaCorrConfig, found: LlavaCorrConfig, where: str) -> None:
     """Compares every size and switch of two configurations; where a model was saved or how it runs does not count.
 
@@ -77,13 +83,8 @@ def check_same_model(wanted: LlavaCorrConfig, found: LlavaCorrConfig, where: str
         )
 
 
-NO_PART_OF_A_MODEL = frozenset({
-    "_name_or_path", "architectures", "dtype", "initializer_range", "transformers_version", "_attn_implementation",
-})  # fmt: skip
-
-
 def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted names; tuples as lists and names as words, as JSON gives them back."""
+    """Nested mappings as dotted names; tuples as lists and keys as strings, as JSON gives them back."""
     out: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):

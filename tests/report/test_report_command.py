@@ -71,6 +71,21 @@ def test_a_run_folder_is_enough(run_folder, tmp_path):
     assert text.count("<article") >= 24
 
 
+def test_an_earlier_stage_has_its_own_curves(run_folder, tmp_path):
+    before = tmp_path / "words"
+    before.mkdir()
+    rows = [{"step": k, "language": 3 - k / 9} for k in range(9)]
+    (before / "train_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    inputs = load_inputs(parse(command, "--run", run_folder, "--before", before, "--out", "x"))
+    assert [row["stage"] for row in inputs.train_log] == ["words"] * 9 + [run_folder.name] * 9
+    assert command.run(parse(command, "--run", run_folder, "--before", before, "--out", tmp_path / "r.html")) == 0
+    text = (tmp_path / "r.html").read_text("utf-8")
+    assert "language (words) over steps" in text
+    assert f"language ({run_folder.name}) over steps" in text
+    with pytest.raises(ReportError, match="does not exist"):
+        load_inputs(parse(command, "--run", run_folder, "--before", tmp_path / "gone", "--out", "x"))
+
+
 def test_models_and_differences_come_from_the_scores_files(run_folder, tmp_path):
     args = parse(command, "--scores", run_folder / "scores.json", f"prior={run_folder / 'other.json'}", "--out", "x")
     inputs = load_inputs(args)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from toy import SMALL, small_config, write_toy
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from llava_corr.datasets.collate import Collator
 from llava_corr.errors import ConfigError, SampleError, TrainingError
@@ -134,6 +135,21 @@ def test_same_seed_same_weights(tmp_path):
     )
     assert all(torch.equal(v, second[k]) for k, v in first.items())
     assert any(not torch.equal(v, third[k]) for k, v in first.items())
+
+
+def test_a_continued_run_goes_on_where_its_clock_stood(tmp_path):
+    write_toy(tmp_path, 4)
+    common = ["training.batch_size=2", "training.save_steps=3", "training.max_steps=6", "training.max_minutes=1000"]
+    folder = train(small_config(tmp_path, *common))
+    clocks = [json.loads((folder / f"checkpoints/checkpoint-{n}/clock.json").read_text())["seconds"] for n in (3, 6)]
+    assert 0 < clocks[0] < clocks[1]
+    clock = TimeBudget(100, minutes=1)
+    arguments = TrainingArguments(output_dir=str(folder / "checkpoints"), use_cpu=True, report_to=[])
+    (folder / "checkpoints/checkpoint-6/clock.json").write_text('{"seconds": 45.0}')
+    clock.on_train_begin(arguments, TrainerState(global_step=6), TrainerControl())
+    assert clock.minutes_left() == pytest.approx(0.25, abs=0.02)
+    clock.on_train_begin(arguments, TrainerState(global_step=0), TrainerControl())
+    assert clock.minutes_left() == pytest.approx(1, abs=0.02)
 
 
 def test_clock_and_steps_both_end_a_run():

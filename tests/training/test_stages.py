@@ -75,5 +75,9 @@ def test_freeze_takes_what_begins_so_and_nothing_else(tmp_path):
     after = {name for name, p in model.named_parameters() if p.requires_grad}
     assert before - after == {name for name in before if name.startswith("trunk.model.layers.0.")}
     assert before != after
+    model.train()
+    assert not model.trunk.model.layers[0].training  # dropout of a frozen part is no part of training
+    assert model.trunk.model.layers[1].training
+    assert model.trunk.training
     freeze(model, [])
     assert {name for name, p in model.named_parameters() if p.requires_grad} == after

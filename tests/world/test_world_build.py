@@ -136,6 +136,10 @@ def test_full_labels_and_world_file(world):
     about = json.loads((world / "world.json").read_text())
     assert about["counts"]["partimagenet"] == {"train": 3, "unseen": 2}
     assert about["difficulty"]["paco_lvis train"]["images"] == 5
+    sets = {name: row for name, row in about["difficulty"].items() if name.endswith(" train")}
+    together = sets.pop("all train")
+    assert together["images"] == sum(row["images"] for row in sets.values())
+    assert together["parts"] == sum(row["parts"] for row in sets.values())
     assert not (world / ".build").exists()
 
 

@@ -60,7 +60,7 @@ def test_unmeasured_and_empty_sets_say_so(tmp_path):
 @pytest.mark.slow
 def test_targets_hold():
     """At least 3 objects in clutter, median part at most 2 %, about 30 % of parts partly hidden, half in one colour."""
-    for flavour, least in (("paco_lvis", 3), ("ade20k_part_234", 2)):
+    for flavour, least in (("paco_lvis", 3), ("partimagenet", 1), ("ade20k_part_234", 2)):
         images, facts = [], []
         for index in range(60):
             rendered, record = make_picture(World(), flavour, "train", index, Findings())
@@ -69,5 +69,5 @@ def test_targets_hold():
         row = measure(images, facts)
         assert row["least_objects"] >= least
         assert row["median_part_share"] <= 0.02
-        assert 0.22 <= row["hidden_parts"] <= 0.42
+        assert 0.2 <= row["hidden_parts"] <= 0.4
         assert 0.38 <= row["one_colour_objects"] <= 0.62
