@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from llava_corr.datasets.mixedparts import phrasings
@@ -69,3 +71,11 @@ def test_number_agrees_with_the_list():
     assert _sentence("The unique part{s} {be} {items}.", two) == (
         "The unique parts are <p> the leg </p> [SEG] (IMAGE1) and <p> the arm </p> [SEG] (IMAGE2)."
     )
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_held_out_questions_use_no_word_that_training_never_shows(task):
+    def words(questions):
+        return {word for question in questions for word in re.findall(r"[a-z]+", question.lower())}
+
+    assert words(phrasings.HELD_OUT_QUESTIONS[task]) <= words(phrasings.QUESTIONS[task])

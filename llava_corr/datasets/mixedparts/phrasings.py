@@ -1,7 +1,9 @@
 """The words of MixedParts: questions per task (three held out for the test split) and answer sentences.
 
-The first question of each task is the paper's own (facts, 5.3). Sentences about parts use the word "part" outside the
-phrases and sentences about objects never do: :func:`llava_corr.grammar.names_parts` tells them apart by that.
+The first question of each task is the paper's own (facts, 5.3). Held out are sentences, not words: a trunk that is
+trained from scratch has no way to know a word that no training question of the task uses. Sentences about parts use the
+word "part" outside the phrases and sentences about objects never do: :func:`llava_corr.grammar.names_parts` tells them
+apart by that.
 In answers ``{items}`` takes the grounded phrases, ``{s}`` and ``{be}`` agree with their number.
 """
 
@@ -25,6 +27,15 @@ QUESTIONS: dict[Task, tuple[str, ...]] = {
         "Identify the common objects in the images and show where they are.",
         "Which kinds of object occur in all images? Answer with segmentation masks.",
         "Please mark the objects that the pictures have in common.",
+        "Are there things that every picture shows? Segment them.",
+        "Look at all pictures and give the masks of the objects that they share.",
+        "Name each kind of object that occurs in every picture, and give its masks.",
+        "Which objects do all of these pictures show?",
+        "Name every object that is in all of the images, together with its mask in each.",
+        "Look for objects of the same kind in the images and segment them.",
+        "Are there objects that appear in every one of these pictures?",
+        "Give the masks of each kind of object that all images show.",
+        "Name what all pictures show and segment it in each of them.",
     ),
     "common_parts": (
         "Please segment the common parts of the objects.",
@@ -36,6 +47,15 @@ QUESTIONS: dict[Task, tuple[str, ...]] = {
         "Segment each part that is visible on all of the objects.",
         "Please point out the common parts of the objects in the images, with masks.",
         "Which object parts do these images have in common? Show where they are.",
+        "Name the common parts of the objects, together with their masks.",
+        "Which parts are found on every object? Give their masks.",
+        "Look at the objects of all pictures and segment the parts that they share.",
+        "Name the parts that no object lacks and segment them.",
+        "Are there parts that none of these objects lacks? Segment them.",
+        "Give the masks of the parts that appear on each object.",
+        "What are all of the objects made of? Segment the parts that every one has.",
+        "Look for parts that appear in every picture and give their masks.",
+        "Which parts does each of the objects have? Name them together with their masks.",
     ),
     "unique_parts": (
         "What are the unique parts of the objects in these images? Please output segmentation masks.",
@@ -47,6 +67,15 @@ QUESTIONS: dict[Task, tuple[str, ...]] = {
         "Segment each part that is seen in a single image only.",
         "Please point out the distinct parts of the objects in the images, with masks.",
         "Which object parts are not shared between these images? Show where they are.",
+        "Name the unique parts of the objects, together with their masks.",
+        "Which parts are found on one object alone? Give their masks.",
+        "Look at the objects and segment the parts that just one of them has.",
+        "Name the parts that the other object lacks and segment them.",
+        "Are there parts that one object has and the others lack? Segment them.",
+        "Give the masks of the parts that appear in one picture alone.",
+        "What is just one of the objects made of? Segment the parts that the others lack.",
+        "Look for parts that appear on the object of a single picture and give their masks.",
+        "Which parts does one object have that the others lack? Name them together with their masks.",
     ),
 }
 
