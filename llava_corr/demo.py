@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=int, default=550, help="training pictures per flavour (three flavours)")
     parser.add_argument("--train-samples", type=int, default=12000)
     parser.add_argument("--test-samples", type=int, default=240)
-    parser.add_argument("--seed", type=int, default=0, help="of the world, the samples and the trainings")
+    parser.add_argument("--seed", type=int, default=1, help="of the world, the samples and the trainings")
     parser.add_argument("--minutes", type=float, default=9.0, help="time budget of training, a third of it for words")
     parser.add_argument("--blind-minutes", type=float, default=1.5, help="time budget of the blind model")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override for all trainings")
