@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,41 @@ class JsonLinesLog(TrainerCallback):
                     where=str(self.path),
                     mend="free disk space, then run the same command again: it continues from the last checkpoint",
                 ) from cause
+
+
+class SaveOnInterrupt(TrainerCallback):
+    """SIGINT or SIGTERM to any rank ends the run after its step, with a checkpoint; a second one ends it at once.
+
+    Attributes:
+        caught: whether that happened.
+    """
+
+    def __init__(self) -> None:
+        self.caught = False
+        self._before: dict[int, Any] = {}
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._catch) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def _catch(self, number: int, _: Any) -> None:
+        self.caught = True
+        signal.signal(number, self._before[number])
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        if torch.distributed.is_initialized():
+            caught = torch.tensor(float(self.caught), device=args.device)
+            torch.distributed.all_reduce(caught, torch.distributed.ReduceOp.MAX)
+            self.caught = bool(caught)
+        control.should_save |= self.caught
+        control.should_training_stop |= self.caught
+        return control
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def _clock_file(args: TrainingArguments, state: TrainerState) -> Path:

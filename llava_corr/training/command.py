@@ -41,3 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LlavaCorrError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command continues from the last checkpoint\n")
+        return 130

@@ -31,7 +31,7 @@ from ..models.scratch import start_positions
 from ..models.tokenizing import train_tokenizer
 from ..records import Sample, read_samples
 from ..registry import did_you_mean
-from .callbacks import JsonLinesLog, ProgressLine, TimeBudget
+from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, TimeBudget
 from .runs import prepare_run, update_run
 from .trainer import DialogueTrainer
 
@@ -196,7 +196,12 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     started = time.monotonic()
     checkpoints = folder / "checkpoints"
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    interrupt = SaveOnInterrupt()
+    trainer.add_callback(interrupt)
     result = trainer.train(resume_from_checkpoint=last)
+    if interrupt.caught:
+        logger.info("interrupted at step %d; a checkpoint is saved", result.global_step)
+        raise KeyboardInterrupt
     with written_whole(folder / "model", here=rank_zero) as part:
         trainer.save_model(str(part))
         if rank_zero:

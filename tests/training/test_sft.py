@@ -3,8 +3,10 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -179,6 +181,27 @@ def test_user_errors_come_without_a_traceback(tmp_path):
     assert done.returncode == 2
     assert "did you mean 'batch_size'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_interrupt_saves_and_the_same_command_goes_on(tmp_path):
+    write_toy(tmp_path, 4)
+    steps = ["training.max_steps=150", "training.batch_size=2", "training.logging_steps=1", "training.save_steps=1000"]
+    started = subprocess.Popen([sys.executable, *command(tmp_path, *steps)], stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "tiny-calico" / "train_log.jsonl"
+    while started.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 2):
+        time.sleep(0.05)
+    started.send_signal(signal.SIGTERM)
+    _, errors = started.communicate()
+    assert started.returncode == 130, errors
+    assert "continues from the last checkpoint" in errors
+    (saved,) = (tmp_path / "tiny-calico" / "checkpoints").glob("checkpoint-*")
+    step = int(saved.name.rpartition("-")[2])
+    assert 2 < step < 150
+    assert not (tmp_path / "tiny-calico" / "model").exists()
+    subprocess.run([sys.executable, *command(tmp_path, *steps)], capture_output=True, check=True)
+    seen = [row["step"] for row in log_of(tmp_path / "tiny-calico") if "loss" in row]
+    assert seen == list(range(1, 151))
+    assert (tmp_path / "tiny-calico" / "model" / "model.safetensors").is_file()
 
 
 def test_deepspeed_launcher_trains(tmp_path):
