@@ -131,7 +131,12 @@ def _report(tool: Sequence[str], out: Path, world: Path) -> list[str]:
 
 def run(args: argparse.Namespace) -> int:
     out: Path = args.out
-    (out / "logs").mkdir(parents=True, exist_ok=True)
+    try:
+        (out / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise StageError(
+            f"cannot be a folder: {cause.strerror}", where=str(out), mend="choose another --out"
+        ) from cause
     seconds = _read(out / "stages.json").get("stage_seconds", {})
     memory = _read(out / "stages.json").get("peak_memory_gb", {})
     commands = _read(out / "commands.json")
@@ -158,7 +163,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return dict(read_json(path, StageError)) if path.exists() else {}
+    value = read_json(path, StageError) if path.exists() else {}
+    if not isinstance(value, dict):
+        raise StageError("the file holds no JSON object", where=str(path), mend="remove this demo's folder")
+    return value
 
 
 def _check_same(stage: Stage, earlier: str | None) -> None:
@@ -168,7 +176,8 @@ def _check_same(stage: Stage, earlier: str | None) -> None:
             f"the stage {stage.name!r} was finished by another command:\n    then: {earlier or 'not recorded'}\n"
             f"    now:  {shlex.join(stage.command)}",
             where=str(stage.done),
-            mend="give the demo another folder (--out, or make demo DEMO=...), or remove this one",
+            mend="give the demo another folder (--out, or make demo DEMO=...), or remove this one; a folder that was "
+            "moved or copied counts as another demo, too",
         )
 
 
@@ -189,13 +198,19 @@ def _follow(stage: Stage, label: str, logs: Path) -> float:
             stage.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=Path.cwd()
         )
         peak = PeakMemory(process.pid)
-        for piece in _pieces(process):
-            if BAR.search(piece):
-                _line(f"{label}: {piece.strip()}")
-            else:
-                log.write(piece + "\n")
-        code = process.wait()
-        held = peak.stop()
+        try:
+            for piece in _pieces(process):
+                if BAR.search(piece):
+                    _line(f"{label}: {piece.strip()}")
+                else:
+                    log.write(piece + "\n")
+            code = process.wait()
+        except KeyboardInterrupt:  # the stage may save what it has before it ends
+            process.terminate()
+            process.wait()
+            raise
+        finally:
+            held = peak.stop()
     if code:
         _line("")
         tail = "\n".join(path.read_text(encoding="utf-8").splitlines()[-15:])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import ConfigError
+from ..errors import ConfigError, PredictionError
 from ..files import write_json
 from ..metrics.text import DEFAULT_MODEL, LabelEmbeddings, cache_name
 from ..records import Sample, iter_predictions, read_samples
 from .mixedparts import RESAMPLES, compare, score
 from .mixedparts_output import Run, comparison_table, table, to_json
+
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,5 +63,10 @@ def run(args: argparse.Namespace) -> int:
 def _scored(
     args: argparse.Namespace, samples: Sequence[Sample], path: str, name: str | None, embeddings: LabelEmbeddings
 ) -> Run:
-    result = score(samples, iter_predictions(path), embeddings, resamples=args.resamples, seed=args.seed, source=path)
+    predictions = list(iter_predictions(path))
+    if not predictions:
+        raise PredictionError("the file holds no prediction", where=path, mend="run llava-corr predict again")
+    if missing := len({s.id for s in samples} - {p.sample_id for p in predictions}):
+        logger.warning("%s: %d of %d samples have no prediction: scored as empty", path, missing, len(samples))
+    result = score(samples, predictions, embeddings, resamples=args.resamples, seed=args.seed, source=path)
     return Run(name or Path(path).stem, path, result)

@@ -6,7 +6,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, ConfigError
 from ..records import read_samples, write_records
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ def run(args: argparse.Namespace) -> int:
     saved = args.run / "config.yaml"
     if not saved.is_file():
         raise CheckpointError("the run folder holds no config.yaml", where=str(args.run), mend="name a run of training")
+    if any(value is not None and value < 1 for value in (args.limit, args.batch_size)):
+        raise ConfigError(f"--limit {args.limit} --batch-size {args.batch_size}", mend="both are counted from 1")
     config = load_config(saved)
     predictor = Predictor.from_pretrained(args.run / "model", max_new_tokens=config.prediction.max_new_tokens)
     samples = read_samples(args.samples)[: args.limit]

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from ..datasets.collate import load_pictures, to_dialogue
 from ..drawing.images import load_rgb
-from ..errors import CheckpointError, LlavaCorrError, SampleError
-from ..grammar import ParsedAnswer, build_question, normalise_label, parse_answer
+from ..errors import CheckpointError, SampleError
+from ..grammar import IMAGE, ParsedAnswer, build_question, normalise_label, parse_answer
 from ..models.checkpoints import load_model, load_processor
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
@@ -60,15 +60,28 @@ class Predictor:
         return cls(model, processor, max_new_tokens=max_new_tokens)
 
     def set_images(self, images: Sequence[Picture | Image.Image | str | Path]) -> None:
-        """Chooses the pictures that :meth:`ask` is about: arrays (H x W x 3, uint8), PIL images or files."""
+        """Chooses the pictures that :meth:`ask` is about: arrays (H x W x 3, uint8), PIL images or files.
+
+        Raises:
+            SampleError: no list of pictures, or something in it that is none; no pictures are chosen then.
+            ImageError: a file that cannot be read.
+        """
+        self._pictures = []
+        if isinstance(images, (str, Path)):
+            raise SampleError("set_images takes a list of pictures", mend=f'write set_images(["{images}"])')
         self._pictures = [_as_picture(image) for image in images]
 
     def ask(self, instruction: str) -> Prediction:
         """Answers an instruction about the chosen pictures, with masks at their original sizes.
 
         Raises:
-            SampleError: no pictures were chosen.
+            SampleError: no pictures were chosen, or the instruction is empty or holds <image> markers.
         """
+        if not isinstance(instruction, str) or not instruction.strip() or IMAGE in instruction:
+            raise SampleError(
+                f"the instruction is {instruction!r}",
+                mend=f"ask in words, without {IMAGE}: ask adds the markers itself",
+            )
         if not self._pictures:
             raise SampleError("no pictures were chosen", mend="call set_images first")
         keys = [str(k) for k in range(len(self._pictures))]
@@ -189,6 +202,11 @@ def _as_picture(image: Picture | Image.Image | str | Path) -> Picture:
         return load_rgb(image)
     if isinstance(image, Image.Image):
         return np.asarray(image.convert("RGB"))
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise LlavaCorrError(f"a picture is H x W x 3 uint8, not {image.shape} {image.dtype}", mend="convert it first")
+    if not isinstance(image, np.ndarray):
+        raise SampleError(f"a {type(image).__name__} is no picture", mend="pass an array, a PIL image or a file name")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise SampleError(
+            f"a picture is H x W x 3 uint8, not {image.shape} {image.dtype}",
+            mend="convert it first: np.stack([grey] * 3, -1) for grey values, (x * 255).astype(np.uint8) for floats",
+        )
     return image

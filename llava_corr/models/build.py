@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     InstructBlipQFormerConfig,
     InstructBlipVisionConfig,
@@ -30,7 +31,20 @@ SAM_GRID = 64
 
 
 def build_config(model: ModelSection, tokenizer: PreTrainedTokenizerBase) -> LlavaCorrConfig:
-    """The transformers configuration of a model section."""
+    """The transformers configuration of a model section.
+
+    Raises:
+        ConfigError: sizes that transformers refuses, such as a width that the number of heads does not divide.
+    """
+    try:
+        return _build_config(model, tokenizer)
+    except (ValueError, TypeError, StrictDataclassError) as cause:
+        raise ConfigError(
+            f"no model has these sizes: {cause}", where="model", mend="correct the model section"
+        ) from cause
+
+
+def _build_config(model: ModelSection, tokenizer: PreTrainedTokenizerBase) -> LlavaCorrConfig:
     spread = {"initializer_range": model.initializer_range}
     vision = model.vision.model_dump() | spread
     qformer = model.qformer.model_dump(exclude={"num_query_tokens", "dropout"}) | spread

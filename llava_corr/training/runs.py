@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..config import ExperimentConfig
 from ..errors import ConfigError
-from ..files import read_text, write_json, write_lines
+from ..files import read_json, read_text, write_json, write_lines
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "deepspeed", "pycocotools", "numpy", "pillow")
 
@@ -35,6 +35,15 @@ def prepare_run(config: ExperimentConfig) -> Path:
     if not (folder / "run.json").exists():
         write_json(folder / "run.json", describe_run(config.seed))
     return folder
+
+
+def is_finished(config: ExperimentConfig) -> bool:
+    """Whether the run folder holds this very experiment, with its model and its summary."""
+    folder = config.run_dir
+    saved, facts = folder / "config.yaml", folder / "run.json"
+    if not (saved.exists() and facts.exists() and (folder / "model").is_dir()):
+        return False
+    return read_text(saved, ConfigError) == config.to_yaml() and "steps" in read_json(facts, ConfigError)
 
 
 def describe_run(seed: int) -> dict[str, object]:

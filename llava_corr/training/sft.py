@@ -32,7 +32,7 @@ from ..models.tokenizing import train_tokenizer
 from ..records import Sample, read_samples
 from ..registry import did_you_mean
 from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, TimeBudget
-from .runs import prepare_run, update_run
+from .runs import is_finished, prepare_run, update_run
 from .trainer import DialogueTrainer
 
 logger = logging.getLogger(__name__)
@@ -191,6 +191,9 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     if dry_run:
         return config.run_dir
     rank_zero = int(os.environ.get("RANK", "0")) == 0
+    if is_finished(config):
+        logger.info("%s was finished earlier; give the run another name to train again", config.run_dir)
+        return config.run_dir
     folder = prepare_run(config) if rank_zero else config.run_dir
     trainer = build_trainer(config, folder, model, processor, samples, validation)
     started = time.monotonic()

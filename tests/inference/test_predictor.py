@@ -73,3 +73,23 @@ def test_errors(toy, predictor, tmp_path):
         predictor.ask("What?")
     with pytest.raises(CheckpointError, match="no model"):
         Predictor.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("images", "fault"),
+    [("a.jpg", "list of pictures"), ([1], "int is no picture"), ([np.zeros((0, 4, 3), np.uint8)], "H x W x 3"),
+     ([np.zeros((4, 4), np.uint8)], "np.stack")],
+)  # fmt: skip
+def test_what_is_no_picture_is_named_and_nothing_stays_chosen(predictor, images, fault):
+    predictor.set_images([np.zeros((8, 8, 3), np.uint8)])
+    with pytest.raises(SampleError, match=fault):
+        predictor.set_images(images)
+    with pytest.raises(SampleError, match="no pictures were chosen"):
+        predictor.ask("What is this?")
+
+
+@pytest.mark.parametrize("instruction", ["", "  ", None, "<image> What is this?"])
+def test_instructions_that_cannot_be_asked(predictor, instruction):
+    predictor.set_images([np.zeros((8, 8, 3), np.uint8)])
+    with pytest.raises(SampleError, match="instruction"):
+        predictor.ask(instruction)

@@ -105,6 +105,21 @@ def test_continues_from_the_last_checkpoint(tmp_path):
     assert got == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_finished_run_is_left_as_it_is(tmp_path):
+    write_toy(tmp_path, 2)
+    config = small_config(tmp_path, "training.max_steps=2", "training.batch_size=2")
+    folder = train(config)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert train(config) == folder
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_sizes_that_no_model_has_are_a_named_error(tmp_path):
+    samples = write_toy(tmp_path, 2)
+    with pytest.raises(ConfigError, match="no model has these sizes"):
+        build_model(small_config(tmp_path, "model.trunk.num_attention_heads=5"), samples)
+
+
 def test_changed_configuration_is_refused(tmp_path):
     write_toy(tmp_path, 2)
     prepare_run(small_config(tmp_path))

@@ -153,11 +153,20 @@ def load_pool(name: str, root: Path, split: str, findings: Findings, *, without_
         AnnotationError: unreadable annotations.
         SampleError: fewer than two usable images.
     """
-    views = view_images(_read(name, root, split, findings, without_test), findings)
+    images = _noting_absent(_read(name, root, split, findings, without_test), findings)
+    views = view_images(images, findings)
     if name in classes.SOURCES:
         return Pool(name, split, views, classes.comparable_classes(name))
     logger.info("%s has no list of comparable classes: every class is compared with itself only", name)
     return Pool(name, split, views, {c: frozenset({c}) for view in views for c in view.classes})
+
+
+def _noting_absent(images: Iterator[AnnotatedImage], findings: Findings) -> Iterator[AnnotatedImage]:
+    """Dialogues can be built before the pictures are there, but nobody should find out in training."""
+    for image in images:
+        if not Path(image.path).is_file():
+            findings.add("picture_absent", image.path)
+        yield image
 
 
 def _read(name: str, root: Path, split: str, findings: Findings, without_test: bool) -> Iterator[AnnotatedImage]:
