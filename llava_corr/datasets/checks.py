@@ -16,6 +16,7 @@ from ..records import Sample, Target
 Fault = tuple[str, str]
 
 MENDS = {
+    "empty_file": "build it again with llava-corr data",
     "not_utf8": "save the row as UTF-8, or leave it out",
     "broken_json": "repair the row at that column, or leave it out",
     "invalid_field": "give the field the type that llava_corr.records.Sample asks for; remove unknown fields",

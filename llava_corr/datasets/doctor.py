@@ -67,10 +67,13 @@ def examine(files: Sequence[str | Path], *, images: bool = False) -> Examination
     atlas = _Atlas(images)
     for file in files:
         seen: dict[str, int] = {}
-        for row, raw in _raw_rows(file):
-            examination.rows += 1
+        rows = 0
+        for rows, (row, raw) in enumerate(_raw_rows(file), start=1):  # noqa: B007  (the count is used below)
             for kind, detail in _check_row(Path(file), row, raw, seen, atlas):
                 examination.faults.append(Fault(str(file), row, kind, detail, MENDS[kind]))
+        examination.rows += rows
+        if not rows:
+            examination.faults.append(Fault(str(file), 0, "empty_file", "no row at all", MENDS["empty_file"]))
     return examination
 
 

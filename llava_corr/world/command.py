@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..files import read_json
 from .build import build_world
-from .catalogue import all_categories, get_category
+from .catalogue import all_categories, get_category, of_flavour
 from .compose import FLAVOURS, WORLD_SPLITS
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carries the command out; returns the exit code."""
     flavours = args.flavour or list(FLAVOURS)
+    for flavour in flavours if args.only else ():
+        if not any(category.name in args.only for category in of_flavour(flavour)):
+            raise ConfigError(
+                f"{flavour} shows none of {', '.join(args.only)}",
+                mend="add a kind that it shows, or choose the others with --flavour",
+            )
     unseen = _held_out(args.only, args.unseen)
     if args.difficulty:
         read_json(args.difficulty / "world.json", ConfigError)
@@ -56,6 +62,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             "where should the world go?", mend="give --out FOLDER, --contact-sheet PNG or --difficulty FOLDER"
         )
+    asked = (args.train, args.val, args.test, args.unseen_test)
+    if min(asked) < 0 or not any(asked):
+        raise ConfigError("the counts of pictures are negative or all 0", mend="set --train, --val or --test")
     counts = {"train": args.train, "val": args.val, "test": args.test, "unseen": args.unseen_test}
     build_world(
         args.out,

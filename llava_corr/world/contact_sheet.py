@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ..errors import Findings
+from ..errors import Findings, LlavaCorrError
 from ..files import atomic_write
 from .camera import look_at
 from .catalogue import all_categories, get_category, instance_looks, instance_shape
@@ -176,4 +177,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        status = main()
+    except LlavaCorrError as error:
+        sys.stderr.write(f"error: {error}\n")
+        status = 2
+    raise SystemExit(status)

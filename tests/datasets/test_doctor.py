@@ -302,6 +302,7 @@ def test_every_kind_is_planted():
     planted = {kind for kind, _ in FAULTS.values()}
     elsewhere = {
         "broken_json",
+        "empty_file",
         "not_utf8",
         "shared_between_splits",
         "image_missing",
@@ -309,3 +310,9 @@ def test_every_kind_is_planted():
         "image_unreadable",
     }
     assert planted | elsewhere == set(MENDS)
+
+
+def test_an_empty_file_is_a_fault(tmp_path):
+    (tmp_path / "a.jsonl").write_text("\n\n")
+    (fault,) = examine([tmp_path / "a.jsonl"]).faults
+    assert (fault.kind, fault.mend) == ("empty_file", MENDS["empty_file"])

@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 import pytest
 from PIL import Image
 
-from llava_corr.errors import ConfigError, Findings, RegistryError
+from llava_corr.errors import ConfigError, Findings, LlavaCorrError, RegistryError
 from llava_corr.records import AnnotatedImage
 from llava_corr.sources import SOURCES
 from llava_corr.world import build, command
@@ -165,3 +165,20 @@ def test_only_holds_out_all_others():
     assert command._held_out([], []) == []
     with pytest.raises(RegistryError, match="mugg"):
         command._held_out(["mugg"], [])
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--train", "0", "--val", "0", "--test", "0"], "all 0"),
+        (["--train", "-1"], "negative"),
+        (["--only", "mug"], "partimagenet shows none of mug"),
+        (["--only", "unicorn"], "unicorn"),
+    ],
+)
+def test_worlds_that_cannot_be_built(tmp_path, words, fault):
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    with pytest.raises(LlavaCorrError, match=fault):
+        command.run(parser.parse_args(["--out", str(tmp_path / "world"), *words]))
+    assert not (tmp_path / "world").exists()
