@@ -205,7 +205,7 @@ def _follow(stage: Stage, label: str, logs: Path) -> float:
                 else:
                     log.write(piece + "\n")
             code = process.wait()
-        except KeyboardInterrupt:  # the stage may save what it has before it ends
+        except BaseException:  # an interrupt, a full disk: no stage runs on alone; it may save what it has
             process.terminate()
             process.wait()
             raise

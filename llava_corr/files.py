@@ -59,15 +59,32 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
-        raise StorageError(
-            f"could not write {path.name}: {error.strerror or error}",
-            where=str(path.parent),
-            mend="free disk space or choose a folder you may write to, then run the same command again",
-        ) from error
+        raise _not_written(path, error) from error
     finally:
         if temporary is not None:
             with suppress(OSError):
                 os.unlink(temporary)
+
+
+def append_line(path: str | Path, line: str) -> None:
+    """Adds a line to a log.
+
+    Raises:
+        StorageError: disk full, no permission.
+    """
+    try:
+        with Path(path).open("a", encoding="utf-8") as handle:
+            handle.write(line + "\n")
+    except OSError as error:
+        raise _not_written(Path(path), error) from error
+
+
+def _not_written(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"could not write {path.name}: {error.strerror or error}",
+        where=str(path.parent),
+        mend="free disk space or choose a folder you may write to, then run the same command again",
+    )
 
 
 def _umask() -> int:

@@ -22,7 +22,8 @@ from llava_corr.datasets.mixedparts.spec import MixedPartsSpec
 from llava_corr.datasets.mixedparts.views import view_images
 from llava_corr.errors import Findings
 from llava_corr.files import write_json
-from llava_corr.records import AnnotatedImage, ImageObject, Mask, Part, write_samples
+from llava_corr.record_files import write_samples
+from llava_corr.records import AnnotatedImage, ImageObject, Mask, Part
 
 HEIGHT, WIDTH = 480, 640
 OBJECTS = {"paco_lvis": (1, 9), "partimagenet": (1, 2), "ade20k_part_234": (3, 13)}

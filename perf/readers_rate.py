@@ -21,7 +21,8 @@ from scipy import ndimage
 
 from llava_corr.errors import Findings
 from llava_corr.files import write_json
-from llava_corr.records import AnnotatedImage, ImageObject, Mask, Part, write_records
+from llava_corr.record_files import write_records
+from llava_corr.records import AnnotatedImage, ImageObject, Mask, Part
 from llava_corr.sources import SOURCES
 from llava_corr.taxonomy import ade_parts, paco_parts, partimagenet_parts
 

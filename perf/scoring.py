@@ -18,7 +18,8 @@ import numpy as np
 from llava_corr.benchmarks import command
 from llava_corr.benchmarks.mixedparts_units import TASKS
 from llava_corr.files import write_json
-from llava_corr.records import ImageRef, Mask, Prediction, Role, Sample, Segment, Target, Task, Turn, write_records
+from llava_corr.record_files import write_records
+from llava_corr.records import ImageRef, Mask, Prediction, Role, Sample, Segment, Target, Task, Turn
 
 SIDE = 256
 NAMES = ("leg", "seat", "back", "arm", "wing", "tail", "head", "handle", "blade", "lid", "wheel", "headboard")

@@ -15,7 +15,7 @@ import numpy as np
 from llava_corr.drawing.images import jpeg_bytes
 from llava_corr.drawing.sheets import contact_sheet
 from llava_corr.files import atomic_write
-from llava_corr.records import iter_predictions, read_samples
+from llava_corr.record_files import iter_predictions, read_samples
 from llava_corr.report.cards import build_card
 from llava_corr.report.scores_file import read_scores
 from llava_corr.report.selection import BANDS, choose_samples

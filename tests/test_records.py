@@ -7,18 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from llava_corr.errors import MaskError, PredictionError, SampleError
-from llava_corr.records import (
-    ImageRef,
-    Mask,
-    Prediction,
-    Sample,
-    Target,
-    Turn,
-    iter_predictions,
-    read_samples,
-    write_records,
-    write_samples,
-)
+from llava_corr.record_files import iter_predictions, read_samples, write_records, write_samples
+from llava_corr.records import ImageRef, Mask, Prediction, Sample, Target, Turn
 
 MASKS = hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ..errors import ConfigError
-from ..records import read_samples, write_records
+from ..record_files import read_samples, write_records
 from . import BASELINES
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from ..errors import ConfigError, PredictionError
 from ..files import write_json
 from ..metrics.text import DEFAULT_MODEL, LabelEmbeddings, cache_name
-from ..records import Sample, iter_predictions, read_samples
+from ..record_files import iter_predictions, read_samples
+from ..records import Sample
 from .mixedparts import RESAMPLES, compare, score
 from .mixedparts_output import Run, comparison_table, table, to_json
 

@@ -22,7 +22,8 @@ from pydantic import ValidationError
 
 from ..errors import SampleError
 from ..files import write_json
-from ..records import ImageRef, Sample, write_samples
+from ..record_files import write_samples
+from ..records import ImageRef, Sample
 from .checks import MENDS, check_sample
 
 logger = logging.getLogger(__name__)
@@ -67,12 +68,12 @@ def examine(files: Sequence[str | Path], *, images: bool = False) -> Examination
     atlas = _Atlas(images)
     for file in files:
         seen: dict[str, int] = {}
-        rows = 0
-        for rows, (row, raw) in enumerate(_raw_rows(file), start=1):  # noqa: B007  (the count is used below)
+        before = examination.rows
+        for row, raw in _raw_rows(file):
+            examination.rows += 1
             for kind, detail in _check_row(Path(file), row, raw, seen, atlas):
                 examination.faults.append(Fault(str(file), row, kind, detail, MENDS[kind]))
-        examination.rows += rows
-        if not rows:
+        if examination.rows == before:
             examination.faults.append(Fault(str(file), 0, "empty_file", "no row at all", MENDS["empty_file"]))
     return examination
 

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from ..errors import CheckpointError, ConfigError
-from ..records import read_samples, write_records
+from ..record_files import read_samples, write_records
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import LlavaCorrError, ReportError
 from ..files import read_json, read_rows, read_text
-from ..records import iter_predictions, read_samples
+from ..record_files import iter_predictions, read_samples
 from .html import MAX_BYTES, write_report
 from .inputs import ABOUT, ReportInputs
 from .scores_file import ScoresFile, merge_scores, read_scores

@@ -21,7 +21,7 @@ the one asked for, ``source`` "jsonl". A mask is one of
 * ``png``: an 8- or 16-bit grey or palette image; foreground is what is not zero, or what equals ``value`` if given;
 * ``polygons``: flat lists x0, y0, x1, y1, ... in pixels; their union counts.
 
-Paths are taken from the folder of the file. Rows written by :func:`llava_corr.records.write_records` are rows of this
+Paths are taken from the folder of the file. Rows written by :func:`llava_corr.record_files.write_records` are rows of this
 format and come back unchanged. More examples: ``docs/data_format.md``.
 """
 
@@ -36,7 +36,8 @@ from pydantic import Field, model_validator
 
 from ..errors import AnnotationError, Findings
 from ..files import read_rows
-from ..records import AnnotatedImage, FunctionalPart, ImageObject, Keypoint, Mask, Part, Record, parse_record
+from ..record_files import parse_record
+from ..records import AnnotatedImage, FunctionalPart, ImageObject, Keypoint, Mask, Part, Record
 from . import _coco
 from ._images import EIGHT_BIT, SIXTEEN_BIT, image_is_sound, read_label_map
 

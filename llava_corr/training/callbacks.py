@@ -13,8 +13,7 @@ import torch
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..errors import StorageError
-from ..files import write_json
+from ..files import append_line, write_json
 
 
 class ProgressLine(TrainerCallback):
@@ -52,16 +51,7 @@ class JsonLinesLog(TrainerCallback):
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            row = json.dumps({"step": state.global_step, "time": time.time(), **kwargs["logs"]})
-            try:
-                with self.path.open("a", encoding="utf-8") as handle:
-                    handle.write(row + "\n")
-            except OSError as cause:
-                raise StorageError(
-                    f"could not write the log: {cause.strerror}",
-                    where=str(self.path),
-                    mend="free disk space, then run the same command again: it continues from the last checkpoint",
-                ) from cause
+            append_line(self.path, json.dumps({"step": state.global_step, "time": time.time(), **kwargs["logs"]}))
 
 
 class SaveOnInterrupt(TrainerCallback):

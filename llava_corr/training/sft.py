@@ -29,7 +29,8 @@ from ..models.modeling import LlavaCorrForConditionalGeneration, LossWeights
 from ..models.processing import LlavaCorrProcessor
 from ..models.scratch import start_positions
 from ..models.tokenizing import train_tokenizer
-from ..records import Sample, read_samples
+from ..record_files import read_samples
+from ..records import Sample
 from ..registry import did_you_mean
 from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, TimeBudget
 from .runs import is_finished, prepare_run, update_run
@@ -182,6 +183,9 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     Returns:
         The run folder; ``model/`` in it holds weights, configuration and processor.
     """
+    if not dry_run and is_finished(config):
+        logger.info("%s was finished earlier; give the run another name to train again", config.run_dir)
+        return config.run_dir
     samples = _read_some(config.data.train)
     validation = _read_some(config.data.validation) if config.data.validation else None
     model, processor = build_model(config, samples)
@@ -191,9 +195,6 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     if dry_run:
         return config.run_dir
     rank_zero = int(os.environ.get("RANK", "0")) == 0
-    if is_finished(config):
-        logger.info("%s was finished earlier; give the run another name to train again", config.run_dir)
-        return config.run_dir
     folder = prepare_run(config) if rank_zero else config.run_dir
     trainer = build_trainer(config, folder, model, processor, samples, validation)
     started = time.monotonic()

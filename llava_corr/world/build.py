@@ -30,7 +30,8 @@ from tqdm import tqdm
 
 from ..errors import ConfigError, Finding, Findings
 from ..files import atomic_write, read_json, read_rows, write_json
-from ..records import AnnotatedImage, parse_record, write_records
+from ..record_files import parse_record, write_records
+from ..records import AnnotatedImage
 from ..registry import did_you_mean
 from .catalogue import all_categories, get_category
 from .compose import FLAVOURS, WORLD_SPLITS, World, format_split, make_picture

@@ -39,13 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carries the command out; returns the exit code."""
     flavours = args.flavour or list(FLAVOURS)
+    unseen = _held_out(args.only, args.unseen)
     for flavour in flavours if args.only else ():
         if not any(category.name in args.only for category in of_flavour(flavour)):
             raise ConfigError(
                 f"{flavour} shows none of {', '.join(args.only)}",
                 mend="add a kind that it shows, or choose the others with --flavour",
             )
-    unseen = _held_out(args.only, args.unseen)
     if args.difficulty:
         read_json(args.difficulty / "world.json", ConfigError)
         logger.info("%s", (args.difficulty / "difficulty.md").read_text(encoding="utf-8"))

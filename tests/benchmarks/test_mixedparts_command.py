@@ -14,7 +14,8 @@ from llava_corr.benchmarks import BASELINES, BENCHMARKS, baseline_command, comma
 from llava_corr.benchmarks.mixedparts import score
 from llava_corr.benchmarks.mixedparts_metrics import METRICS
 from llava_corr.errors import ConfigError, PredictionError, RegistryError
-from llava_corr.records import Score, write_records, write_samples
+from llava_corr.record_files import write_records, write_samples
+from llava_corr.records import Score
 
 ROOT = Path(__file__).resolve().parents[2]
 

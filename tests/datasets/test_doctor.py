@@ -19,7 +19,8 @@ from llava_corr.datasets.doctor import examine, repair
 from llava_corr.errors import SampleError
 from llava_corr.files import read_json
 from llava_corr.grammar import OBJECT_TOKEN
-from llava_corr.records import Mask, read_samples
+from llava_corr.record_files import read_samples
+from llava_corr.records import Mask
 
 FULL = Mask.from_array(np.ones((6, 8), bool)).model_dump()
 NONE = Mask.from_array(np.zeros((6, 8), bool)).model_dump()

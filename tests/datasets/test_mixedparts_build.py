@@ -20,7 +20,7 @@ from llava_corr.datasets.mixedparts.spec import Cell, MixedPartsSpec, Schedule
 from llava_corr.datasets.mixedparts.views import view_images
 from llava_corr.errors import ConfigError, Findings, SampleError
 from llava_corr.grammar import names_parts, parse_answer
-from llava_corr.records import write_samples
+from llava_corr.record_files import write_samples
 
 SPEC = MixedPartsSpec(none_share=0.15, set_share=0.25, cross_class_share=0.6)
 COUNT = 2500

@@ -10,7 +10,7 @@ from llava_corr.datasets.doctor import examine
 from llava_corr.datasets.mixedparts import command
 from llava_corr.errors import ConfigError, Findings, RegistryError
 from llava_corr.files import read_json, write_json
-from llava_corr.records import read_samples, write_records
+from llava_corr.record_files import read_samples, write_records
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from random_annotations import KINDS
 from llava_corr import cli
 from llava_corr.datasets.mixedparts.classes import class_parts
 from llava_corr.errors import Findings
-from llava_corr.records import AnnotatedImage, ImageObject, Mask, Part, read_samples
+from llava_corr.record_files import read_samples
+from llava_corr.records import AnnotatedImage, ImageObject, Mask, Part
 from llava_corr.sources import SOURCES
 
 CELL, SPLITS = 8, {"train": 40, "val": 12, "test": 12}

@@ -10,7 +10,7 @@ from drawn_pairs import make_data, predict
 
 from llava_corr.benchmarks import command as score_command
 from llava_corr.errors import LlavaCorrError, PredictionError, ReportError, SampleError
-from llava_corr.records import write_records, write_samples
+from llava_corr.record_files import write_records, write_samples
 from llava_corr.report import command
 from llava_corr.report.command import load_inputs, read_log
 from llava_corr.report.scores_file import merge_scores, read_scores

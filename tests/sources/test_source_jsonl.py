@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from llava_corr.errors import AnnotationError, Findings, MaskError
-from llava_corr.records import AnnotatedImage, FunctionalPart, ImageObject, Keypoint, Mask, Part, write_records
+from llava_corr.record_files import write_records
+from llava_corr.records import AnnotatedImage, FunctionalPart, ImageObject, Keypoint, Mask, Part
 from llava_corr.sources import jsonl
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "data_format.md"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from llava_corr.errors import Findings
-from llava_corr.records import AnnotatedImage, write_records
+from llava_corr.record_files import write_records
+from llava_corr.records import AnnotatedImage
 from llava_corr.sources import SOURCES
 
 FORMATS = ("paco_lvis", "partimagenet", "ade20k_part_234")

@@ -7,7 +7,8 @@ from PIL import Image
 
 from llava_corr.config import ExperimentConfig, load_config
 from llava_corr.grammar import build_question, ground, join_words
-from llava_corr.records import ImageRef, Mask, Sample, Target, Turn, write_samples
+from llava_corr.record_files import write_samples
+from llava_corr.records import ImageRef, Mask, Sample, Target, Turn
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 50, 200)}
 

@@ -1,6 +1,7 @@
 """Two stages: words first, without the grounding tower, then words and masks from those weights."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -81,3 +82,13 @@ def test_freeze_takes_what_begins_so_and_nothing_else(tmp_path):
     assert model.trunk.training
     freeze(model, [])
     assert {name for name, p in model.named_parameters() if p.requires_grad} == after
+
+
+def test_a_run_cut_off_before_its_model_was_written_ends_with_the_same_weights(tmp_path):
+    write_toy(tmp_path, 4)
+    config = small_config(tmp_path, "training.max_steps=4", "training.save_steps=2", "training.batch_size=2")
+    folder = train(config)
+    whole = load_file(folder / "model" / "model.safetensors")
+    shutil.rmtree(folder / "model")
+    again = load_file(train(config) / "model" / "model.safetensors")
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())

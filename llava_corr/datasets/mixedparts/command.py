@@ -17,7 +17,8 @@ from pathlib import Path
 
 from ...errors import ConfigError, Findings
 from ...files import atomic_write, write_json
-from ...records import AnnotatedImage, Sample, write_samples
+from ...record_files import write_samples
+from ...records import AnnotatedImage, Sample
 from ...sources import SOURCES as READERS
 from . import classes
 from .build import Builder
