@@ -21,8 +21,8 @@ the one asked for, ``source`` "jsonl". A mask is one of
 * ``png``: an 8- or 16-bit grey or palette image; foreground is what is not zero, or what equals ``value`` if given;
 * ``polygons``: flat lists x0, y0, x1, y1, ... in pixels; their union counts.
 
-Paths are taken from the folder of the file. Rows written by :func:`llava_corr.record_files.write_records` are rows of this
-format and come back unchanged. More examples: ``docs/data_format.md``.
+Paths are taken from the folder of the file. Rows written by :func:`llava_corr.record_files.write_records` are rows of
+this format and come back unchanged. More examples: ``docs/data_format.md``.
 """
 
 from __future__ import annotations
