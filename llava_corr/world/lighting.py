@@ -1,7 +1,8 @@
 """Light on visible surfaces: key light with soft shadows, light from all around with one bounce, mirrors, glass, sky.
 
-Soft shadows and ambient light take one ray per pixel; its direction comes from a 4 x 4 tile of sixteen strata, and an
-average over 4 x 4 neighbours of the same piece then holds every stratum exactly once, so flat areas carry no noise.
+Soft shadows take one ray per pixel (where the four neighbours agree, they decide instead), ambient light one for every
+four. Directions come from a 4 x 4 tile of sixteen strata, and an average over 4 x 4 neighbours of the same piece then
+holds every stratum exactly once, so flat areas carry no noise.
 Axis letters: M visible points, H x W pixels.
 """
 
@@ -55,18 +56,26 @@ def _frames(normal: Float32s) -> tuple[Float32s, Float32s]:
     )
 
 
-def smooth_within(values: Float32s, label: NDArray[np.int32]) -> Float32s:
-    """Averages an H x W x C image over 4 x 4 neighbours, one axis after the other, within areas of one label."""
+def smooth_within(planes: Float32s, label: NDArray[np.int32]) -> Float32s:
+    """Averages C x H x W planes over 4 x 4 neighbours, one axis after the other, within areas of one label (H x W)."""
     for axis in (0, 1):
-        total = values.copy()
+        totals = planes.copy()
         weight = np.ones(label.shape, np.float32)
         for shift in (-1, 1, 2):
             near, far = _overlap(shift, axis)
             same = (label[near] == label[far]).astype(np.float32)
-            total[near] += values[far] * same[..., None]
+            for total, values in zip(totals, planes, strict=True):
+                total[near] += values[far] * same
             weight[near] += same
-        values = total / weight[..., None]
-    return values
+        totals /= weight
+        planes = totals
+    return planes
+
+
+def _sum_of_neighbours(image: Float32s) -> Float32s:
+    """The sum over each pixel's four neighbours (H x W); the border's pixels are repeated outside."""
+    padded = np.pad(image, 1, mode="edge")
+    return padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
 
 
 def _overlap(shift: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -151,13 +160,25 @@ class Illumination:
         y, x = np.divmod(surface.pixel, self.width)
         centre, strength = self._towards_key(surface.point)
         lambert = np.maximum(dot(normal, centre), 0)
-        lit = np.flatnonzero((lambert > 0) & (dot(surface.facing, centre) > 0))
-        origin = self._lifted(surface, lit)
-        direction, reach = self._towards_point_of_key(origin, _tile_index(x, y).take(lit))
-        visible: Float32s = np.zeros((self.height * self.width, 1), np.float32)
-        visible[surface.pixel.take(lit), 0] = ~self.geometry.blocked(origin, direction, reach)
-        visible = smooth_within(visible.reshape(self.height, self.width, 1), label).reshape(-1)
+        faces = (lambert > 0) & (dot(surface.facing, centre) > 0)
+        visible: Float32s = np.zeros(self.height * self.width, np.float32)
+        checkerboard = (x + y) % 2 == 0
+        self._cast_shadows(surface, np.flatnonzero(faces & checkerboard), x, y, visible)
+        around = _sum_of_neighbours(visible.reshape(self.height, self.width)).ravel()
+        others = np.flatnonzero(faces & ~checkerboard)
+        sum_around = around.take(surface.pixel.take(others))
+        visible[surface.pixel.take(others)] = sum_around >= 4
+        self._cast_shadows(surface, others[(sum_around > 0) & (sum_around < 4)], x, y, visible)
+        visible = smooth_within(visible.reshape(1, self.height, self.width), label).reshape(-1)
         return visible.take(surface.pixel) * lambert * strength, centre
+
+    def _cast_shadows(
+        self, surface: Surface, chosen: NDArray[np.intp], x: NDArray[np.intp], y: NDArray[np.intp], visible: Float32s
+    ) -> None:
+        """Sets, in the flat image ``visible``, whether the key light's rays reach the chosen points."""
+        origin = self._lifted(surface, chosen)
+        direction, reach = self._towards_point_of_key(origin, _tile_index(x.take(chosen), y.take(chosen)))
+        visible[surface.pixel.take(chosen)] = ~self.geometry.blocked(origin, direction, reach)
 
     @staticmethod
     def _offset(distance: Float32s) -> Float32s:
@@ -175,8 +196,8 @@ class Illumination:
         coarse = np.flatnonzero((y % 2 == 0) & (x % 2 == 0))
         cy, cx = y.take(coarse) // 2, x.take(coarse) // 2
         found = self._gather(surface, normal, coarse, _tile_index(cx, cy))
-        image = np.zeros(((self.height + 1) // 2, (self.width + 1) // 2, 3), np.float32)
-        image[cy, cx] = found
+        image = np.zeros((3, (self.height + 1) // 2, (self.width + 1) // 2), np.float32)
+        image[:, cy, cx] = found.T
         image = smooth_within(image, label[::2, ::2])
         full, alone = _spread(image, label)
         light = full.reshape(-1, 3).take(surface.pixel, axis=0)
@@ -220,34 +241,34 @@ class Illumination:
         return colour
 
 
-def _spread(image: Float32s, label: NDArray[np.int32]) -> tuple[Float32s, NDArray[np.bool_]]:
-    """Doubles an image: each pixel takes the mean of the up to four coarse neighbours that show its own piece.
+def _spread(planes: Float32s, label: NDArray[np.int32]) -> tuple[Float32s, NDArray[np.bool_]]:
+    """Doubles C x H/2 x W/2 planes: a pixel takes the mean of its up to four coarse neighbours of its own piece.
 
     Returns:
-        H x W x 3, and H x W: where no neighbour shows the same piece.
+        H x W x C, and H x W: where no neighbour shows the same piece.
     """
     height, width = label.shape
     small = np.pad(label[::2, ::2], ((0, 1), (0, 1)), constant_values=-2)
-    coarse = np.pad(image, ((0, 1), (0, 1), (0, 0)))
-    out = np.empty((height, width, 3), np.float32)
+    coarse = np.pad(planes, ((0, 0), (0, 1), (0, 1)))
+    out = np.empty((height, width, len(planes)), np.float32)
     alone = np.empty((height, width), bool)
     for dy in (0, 1):
         for dx in (0, 1):
             own = label[dy::2, dx::2]
             rows, columns = own.shape
-            total = np.zeros((rows, columns, 3), np.float32)
+            totals = np.zeros((len(planes), rows, columns), np.float32)
             weight = np.zeros((rows, columns), np.float32)
             for sy in range(dy + 1):
                 for sx in range(dx + 1):
                     near = np.s_[sy : sy + rows, sx : sx + columns]
                     same = (small[near] == own).astype(np.float32)
                     weight += same
-                    for k in range(3):
-                        total[..., k] += coarse[near][..., k] * same
+                    for total, values in zip(totals, coarse, strict=True):
+                        total += values[near] * same
             alone[dy::2, dx::2] = weight == 0
             inverse = 1 / np.maximum(weight, 1)
-            for k in range(3):
-                out[dy::2, dx::2, k] = total[..., k] * inverse
+            for k, total in enumerate(totals):
+                out[dy::2, dx::2, k] = total * inverse
     return out, alone
 
 

@@ -72,7 +72,7 @@ def footprint(bounds: Floats, scale: float, yaw: float) -> Footprint:
 def pack(
     shape: Footprint, others: Sequence[Footprint], rng: np.random.Generator, *, gap: float, stretch: float = 1.0
 ) -> Footprint:
-    """Slides a rectangle outwards from near the middle until it is free of the others; always succeeds.
+    """Slides a rectangle outwards from near the middle to the first place free of the others; always succeeds.
 
     Args:
         gap: least distance to the others.
@@ -83,18 +83,34 @@ def pack(
     direction /= np.linalg.norm(direction)
     start = rng.normal(0, 0.3, 2) * shape.half.min()
     grown = shape.grown(gap)
+    way = 0.0
+    for enters, leaves in sorted(_passage(grown, start, direction, other) for other in others):
+        if enters < way + 1e-9:
+            way = max(way, leaves)
+    return shape.moved(start + direction * way)
 
-    def blocked(way: float) -> bool:
-        moved = grown.moved(start + direction * way)
-        return any(overlap(moved, other) for other in others)
 
-    near, far, step = 0.0, 0.0, 0.7 * float(shape.half.max())
-    while blocked(far):
-        near, far = far, far + step
-    for _ in range(6 if far else 0):  # slide back towards the others until it nearly touches
-        middle = (near + far) / 2
-        near, far = (middle, far) if blocked(middle) else (near, middle)
-    return shape.moved(start + direction * far)
+def _passage(moving: Footprint, start: Floats, direction: Floats, other: Footprint) -> tuple[float, float]:
+    """Between which distances along its way (from ``start``) a rectangle overlaps another; (inf, inf) for never."""
+    x, y = float(other.centre[0] - start[0]), float(other.centre[1] - start[1])
+    dx, dy = float(direction[0]), float(direction[1])
+    enters, leaves = -math.inf, math.inf
+    for axis_of, across in ((moving, other), (other, moving)):
+        turn = across.angle - axis_of.angle
+        cosine, sine = abs(math.cos(turn)), abs(math.sin(turn))
+        near, far = (float(v) for v in axis_of.half)
+        width, depth = (float(v) for v in across.half)
+        u, v = math.cos(axis_of.angle), math.sin(axis_of.angle)
+        for apart, speed, reach in (
+            (x * u + y * v, dx * u + dy * v, near + width * cosine + depth * sine),
+            (y * u - x * v, dy * u - dx * v, far + width * sine + depth * cosine),
+        ):
+            if abs(speed) > 1e-12:
+                enters = max(enters, (apart - math.copysign(reach, speed)) / speed)
+                leaves = min(leaves, (apart + math.copysign(reach, speed)) / speed)
+            elif abs(apart) >= reach:
+                return math.inf, math.inf
+    return (enters, leaves) if enters < leaves else (math.inf, math.inf)
 
 
 def frame(

@@ -40,11 +40,13 @@ class Geometry:
         self.pieces: list[Piece] = []
         self.looks: list[tuple[int, Look]] = []
         piece_item, piece_look, counts = [], [], []
-        triangles, normals = [], []
+        vertices, corners, normals = [], [], []
+        start = 0
         for index, item in enumerate(items):
             slots: dict[str, int] = {}
             points, directions = _to_world(item)
-            start = 0
+            vertices.append(points)
+            offset = start
             for piece in item.model.pieces:
                 if piece.material not in slots:
                     slots[piece.material] = len(self.looks)
@@ -53,17 +55,16 @@ class Geometry:
                 piece_item.append(index)
                 piece_look.append(slots[piece.material])
                 counts.append(len(piece.mesh.faces))
-                faces = piece.mesh.faces + start
-                triangles.append(points.take(faces, axis=0))
-                normals.append(directions.take(faces, axis=0))
+                corners.append(piece.mesh.faces + start)
+                normals.append(directions.take(piece.mesh.faces + (start - offset), axis=0))
                 start += len(piece.mesh.vertices)
-        self.triangles = np.concatenate(triangles)
         self.normals = np.concatenate(normals).reshape(-1, 9)
         self.triangle_piece = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         self.piece_item = np.array(piece_item, np.int32)
         self.piece_look = np.array(piece_look, np.int32)
         self.embree = EmbreeScene()
-        TriangleMesh(self.embree, self.triangles)
+        # Shared vertices: Embree's wrapper copies them one by one, which costs more than building the tree.
+        TriangleMesh(self.embree, np.concatenate(vertices), np.concatenate(corners).astype(np.int32))
 
     def cast(self, origins: Float32s, directions: Float32s) -> Hits:
         """First hits of N rays."""

@@ -268,10 +268,8 @@ def tube(path: ArrayLike, radius: ArrayLike, *, sides: int = 8, caps: bool = Tru
 
 def _carried_frame(tangent: Floats) -> Floats:
     """A direction across the path at every point (P x 3), carried along it so that a tube does not twist."""
-    side = np.cross(tangent[0], [0.0, 0.0, 1.0])
-    if np.linalg.norm(side) < 0.1:
-        side = np.cross(tangent[0], [0.0, 1.0, 0.0])
-    x, y, z = side.tolist()
+    tx, ty, tz = tangent[0].tolist()
+    x, y, z = (ty, -tx, 0.0) if tx * tx + ty * ty >= 0.01 else (-tz, 0.0, tx)  # across the upright or the y axis
     carried = []
     for tx, ty, tz in tangent.tolist():  # plain floats: far quicker than arrays of three
         along = x * tx + y * ty + z * tz
