@@ -304,7 +304,9 @@ def _add_highlights(
         shine = geometry.look_table(lambda look: KINDS[look.kind].shine).take(surface.look.take(chosen))
         glint = np.maximum(dot(half, normal.take(chosen, axis=0)), 0) ** shine
         glint *= strength.take(chosen) * np.minimum(arriving.take(chosen) * 3, 1)
-        colour[chosen] += np.outer(glint, light.key)
+        spread: Float32s = np.zeros(len(colour), np.float32)
+        spread[chosen] = glint
+        add_scaled(colour, light.key, spread)
     glow = geometry.look_table(lambda look: KINDS[look.kind].glow).take(surface.look)
     chosen = np.flatnonzero(glow)
     if len(chosen):

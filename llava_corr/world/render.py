@@ -191,28 +191,32 @@ def see(geometry: Geometry, scene: Scene) -> Surface:
 def surface_colours(geometry: Geometry, surface: Surface, focal: float) -> tuple[Float32s, Float32s]:
     """Texture every visible point: linear albedo M x 3, and unit normals with the relief of rough kinds M x 3."""
     order = np.argsort(surface.look.astype(np.uint16), kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
     counts = np.bincount(surface.look, minlength=len(geometry.looks))
-    albedo = np.empty((len(order), 3), np.float32)
-    normal = surface.normal.copy()
     slant = np.abs(dot(surface.facing, surface.view))
-    stretch = surface.distance / np.maximum(slant, np.float32(0.12))
+    stretch = (surface.distance / np.maximum(slant, np.float32(0.12))).take(order)
+    points = surface.point.take(order, axis=0)
+    albedo = np.empty((len(order), 3), np.float32)  # like ``points``, look by look
+    tilt = np.zeros((len(order), 3), np.float32)
     start = 0
     for (index, look), count in zip(geometry.looks, counts, strict=True):
-        chosen = order[start : start + count]
+        span = slice(start, start + count)
         start += count
         if not count:
             continue
         if look.pattern == "plain" and not KINDS[look.kind].grit:
-            albedo[chosen] = look.colour
+            albedo[span] = look.colour
             continue
         item = geometry.items[index]
         inverse = np.linalg.inv(item.pose) / item.unit
-        local = surface.point.take(chosen, axis=0) @ inverse[:3, :3].T.astype(np.float32)
+        local = points[span] @ inverse[:3, :3].T.astype(np.float32)
         local += inverse[:3, 3].astype(np.float32)
         step = np.float32(np.cbrt(abs(np.linalg.det(inverse[:3, :3]))) / focal)
-        colour, tilt = shade_points(look, local, stretch.take(chosen) * step)
-        albedo[chosen] = colour
-        if tilt is not None:
-            normal[chosen] += tilt
+        colour, relief = shade_points(look, local, stretch[span] * step)
+        albedo[span] = colour
+        if relief is not None:
+            tilt[span] = relief
+    normal = surface.normal + tilt.take(place, axis=0)
     normalise(normal)
-    return albedo, normal
+    return albedo.take(place, axis=0), normal

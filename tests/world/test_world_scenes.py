@@ -46,7 +46,9 @@ def test_pack_finds_a_free_place(shape, others, seed):
     alone = pack(shape, [], np.random.default_rng(seed), gap=0.01)
     step = (placed.centre - alone.centre) / 400
     for k in range(400):  # every place before it on the way is taken
-        assert np.allclose(step, 0) or any(overlap(alone.grown(0.011).moved(alone.centre + k * step), o) for o in others)
+        assert np.allclose(step, 0) or any(
+            overlap(alone.grown(0.011).moved(alone.centre + k * step), o) for o in others
+        )
 
 
 @given(st.integers(0, 200), st.floats(0.4, 1.0))
