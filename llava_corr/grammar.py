@@ -214,6 +214,11 @@ def normalise_label(label: str) -> str:
     return _DETERMINER.sub("", text)
 
 
+def spoken_name(name: str) -> str:
+    """A class or part name as answers say it: lower case, words apart, free of the grammar's own signs; "" if none."""
+    return " ".join(re.sub(r"[_<>()\[\]{}|]", " ", name.lower()).split())
+
+
 # ---- matching dialogues: object blocks and options -------------------------------------------------------------------
 
 

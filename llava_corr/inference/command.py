@@ -26,7 +26,9 @@ def run(args: argparse.Namespace) -> int:
 
     saved = args.run / "config.yaml"
     if not saved.is_file():
-        raise CheckpointError("the run folder holds no config.yaml", where=str(args.run), mend="name a run of training")
+        above = args.run.resolve().parent
+        mend = f"name the run itself: --run {args.run.parent}" if _is_run(above) else "name a run of training"
+        raise CheckpointError("the run folder holds no config.yaml", where=str(args.run), mend=mend)
     if any(value is not None and value < 1 for value in (args.limit, args.batch_size)):
         raise ConfigError(f"--limit {args.limit} --batch-size {args.batch_size}", mend="both are counted from 1")
     config = load_config(saved)
@@ -36,3 +38,7 @@ def run(args: argparse.Namespace) -> int:
     count = write_records(args.out, predictor.predict(samples, batch_size=batch_size, blind=config.data.blind))
     logger.info("%d predictions in %s", count, args.out)
     return 0
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "config.yaml").is_file() and (folder / "model").is_dir()

@@ -218,6 +218,24 @@ def test_bad_images_are_counted(images):
     assert (kinds["mask_of_another_size"], kinds["image_without_objects"], kinds["duplicate_image"]) == (1, 1, 1)
 
 
+def test_names_become_words_and_every_change_is_listed(images):
+    found = next(i for i in images["partimagenet"] if any(o.parts for o in i.objects))
+    item = next(o for o in found.objects if o.parts)
+    part = item.parts[0]
+    odd = item.model_copy(
+        update={
+            "category": "Coffee_Table",
+            "parts": (part.model_copy(update={"name": "Left_<p>Leg"}), part.model_copy(update={"name": "[]"})),
+        }
+    )
+    findings = Findings()
+    (view,) = view_images([found.model_copy(update={"objects": (odd,)})], findings)
+    assert list(view.classes) == ["coffee table"]
+    assert list(view.classes["coffee table"].parts) == ["left p leg"]
+    assert findings.counts() == {"renamed": 2, "unspeakable_name": 1}
+    assert "'Coffee_Table' is 'coffee table'" in findings.to_json()[0]["detail"]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31), st.floats(0, 1), st.floats(0, 1), st.lists(st.floats(0.1, 5), min_size=3, max_size=3))
 def test_schedule_keeps_any_shares(seed, none_share, set_share, weights):

@@ -8,7 +8,7 @@ import pytest
 
 from llava_corr.datasets.doctor import examine
 from llava_corr.datasets.mixedparts import command
-from llava_corr.errors import ConfigError, Findings, RegistryError
+from llava_corr.errors import AnnotationError, ConfigError, Findings, RegistryError
 from llava_corr.files import read_json, write_json
 from llava_corr.record_files import read_samples, write_records
 
@@ -42,6 +42,12 @@ def test_builds_and_describes_every_split(root, tmp_path):
         assert len(report["findings"]) == sum(report["finding_counts"].values())
         assert (tmp_path / f"{file.stem}_statistics.md").read_text().startswith(f"# MixedParts, {file.stem}")
         assert statistics["cross_class_share"] == 0  # users' classes have no list of comparable ones
+
+
+def test_a_missing_split_is_named_before_anything_is_written(root, tmp_path):
+    with pytest.raises(AnnotationError, match="test.jsonl"):
+        command.run(arguments("--source", f"jsonl={root}", "--count", 5, "--out", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_same_arguments_same_bytes(root, tmp_path):

@@ -68,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
             else f"--count {args.count} --seed {args.seed}: samples are counted from 1, seeds from 0",
             mend="correct the argument",
         )
-    for split in SPLITS if args.split == "all" else [args.split]:
+    # Test first: the split that a data set lacks, if any, so that it is missed before anything is written.
+    for split in reversed(SPLITS) if args.split == "all" else [args.split]:
         build_split(roots, spec, split, args.count, args.seed, Path(args.out), args.without_test)
     return 0
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...errors import Findings, MaskError
+from ...grammar import spoken_name
 from ...records import AnnotatedImage, ImageRef, Mask
 
 
@@ -43,16 +44,23 @@ class ImageView:
 def view_image(image: AnnotatedImage, findings: Findings) -> ImageView | None:
     """Merges the instances of every class of ``image``.
 
-    Empty masks are left out and counted (``empty_mask``), and so are parts whose class has no object mask
-    (``parts_without_object``). An image with an unusable mask or with no object left gives None and is counted
+    Names that answers cannot say as they stand are rewritten and counted (``renamed``: "Left_Arm" is "left arm").
+    Empty masks are left out and counted (``empty_mask``), and so are names without a word (``unspeakable_name``) and
+    parts whose class has no object mask (``parts_without_object``). An image with an unusable mask or with no object left gives None and is counted
     (``mask_of_another_size``, ``undecodable_mask``, ``image_without_objects``).
     """
     where = f"{image.source}/{image.split} image {image.image_id}"
     masks: dict[str, list[Mask]] = defaultdict(list)
     parts: dict[str, dict[str, list[Mask]]] = defaultdict(lambda: defaultdict(list))
     for item in image.objects:
-        for name, mask in [("", item.mask), *((part.name, part.mask) for part in item.parts)]:
-            label = f"{item.category} {item.instance_id} {name}".strip()
+        category = _spoken(item.category, where, findings)
+        if not category:
+            continue
+        for written, mask in [(None, item.mask), *((part.name, part.mask) for part in item.parts)]:
+            name = "" if written is None else _spoken(written, where, findings)
+            if written is not None and not name:
+                continue
+            label = f"{category} {item.instance_id} {name}".strip()
             if mask.size != (image.height, image.width):
                 findings.add("mask_of_another_size", where, f"{label}: {mask.size}, image {image.height, image.width}")
                 return None
@@ -64,9 +72,9 @@ def view_image(image: AnnotatedImage, findings: Findings) -> ImageView | None:
             if not mask.area:
                 findings.add("empty_mask", where, label)
             elif name:
-                parts[item.category][name].append(mask)
+                parts[category][name].append(mask)
             else:
-                masks[item.category].append(mask)
+                masks[category].append(mask)
     for category in sorted(set(parts) - set(masks)):
         findings.add("parts_without_object", where, category)
     if not masks:
@@ -76,6 +84,15 @@ def view_image(image: AnnotatedImage, findings: Findings) -> ImageView | None:
     views = {name: _class_view(masks[name], parts.get(name, {}), pixels) for name in sorted(masks)}
     ref = ImageRef(path=image.path, height=image.height, width=image.width)
     return ImageView(image.image_id, ref, views)
+
+
+def _spoken(name: str, where: str, findings: Findings) -> str:
+    spoken = spoken_name(name)
+    if not spoken:
+        findings.add("unspeakable_name", where, repr(name))
+    elif spoken != name:
+        findings.add("renamed", where, f"{name!r} is {spoken!r}")
+    return spoken
 
 
 def _class_view(masks: list[Mask], parts: dict[str, list[Mask]], pixels: int) -> ClassView:
