@@ -45,7 +45,7 @@ def test_builds_and_describes_every_split(root, tmp_path):
 
 
 def test_a_missing_split_is_named_before_anything_is_written(root, tmp_path):
-    with pytest.raises(AnnotationError, match="test.jsonl"):
+    with pytest.raises(AnnotationError, match=r"test\.jsonl"):
         command.run(arguments("--source", f"jsonl={root}", "--count", 5, "--out", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 

@@ -46,8 +46,8 @@ def view_image(image: AnnotatedImage, findings: Findings) -> ImageView | None:
 
     Names that answers cannot say as they stand are rewritten and counted (``renamed``: "Left_Arm" is "left arm").
     Empty masks are left out and counted (``empty_mask``), and so are names without a word (``unspeakable_name``) and
-    parts whose class has no object mask (``parts_without_object``). An image with an unusable mask or with no object left gives None and is counted
-    (``mask_of_another_size``, ``undecodable_mask``, ``image_without_objects``).
+    parts whose class has no object mask (``parts_without_object``). An image with an unusable mask or with no object
+    left gives None and is counted (``mask_of_another_size``, ``undecodable_mask``, ``image_without_objects``).
     """
     where = f"{image.source}/{image.split} image {image.image_id}"
     masks: dict[str, list[Mask]] = defaultdict(list)
