@@ -145,6 +145,8 @@ def read_json(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -
             where=f"{path}, line {cause.lineno}, column {cause.colno}",
             mend="repair that place, or download the file again if it was cut off",
         ) from cause
+    except (RecursionError, ValueError) as cause:  # nested thousands deep, or a number of thousands of digits
+        raise error(f"unreadable JSON: {cause}", where=str(path), mend="download the file again") from cause
 
 
 def read_rows(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -> Iterator[tuple[int, str]]:

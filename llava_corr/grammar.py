@@ -88,7 +88,11 @@ class ParsedAnswer:
     trail: list[str] = field(default_factory=list)
 
 
-_MARKER = re.compile(r"<p>|</p>|\[SEG\]|(?P<image>\(?\s*IMAGE\s*_?(?P<number>\d+)\s*\)?)|(?P<end>[.!?](?=\s|$))", re.I)
+# Bounded repeats: whatever a model writes is read in linear time.
+_MARKER = re.compile(
+    r"<p>|</p>|\[SEG\]|(?P<image>(?:\(\s{0,9})?IMAGE\s{0,9}_?(?P<number>\d{1,9})(?:\s{0,9}\))?)|(?P<end>[.!?](?=\s|$))",
+    re.I,
+)
 _SEPARATORS = " \t\r\n,;:-()"
 _JOINERS = re.compile(r"^(?:and|or|&)\b\s*", re.I)
 
@@ -106,7 +110,7 @@ def parse_answer(text: str, image_count: int) -> ParsedAnswer:
     unused = False  # ... and whether any [SEG] has used it
     plain_start = 0  # where untagged text began
     previous_image: int | None = None
-    markers = list(_MARKER.finditer(text))
+    markers = _markers(text)
     sentences = _sentence_spans(text, markers)
 
     def note(rule: str, position: int) -> None:
@@ -154,6 +158,20 @@ def parse_answer(text: str, image_count: int) -> ParsedAnswer:
     return answer
 
 
+def _markers(text: str) -> list[re.Match[str]]:
+    """All markers but the full stops inside closed phrases ("st. bernard"), which end no sentence."""
+    kept: list[re.Match[str]] = []
+    opened: int | None = None  # number of markers kept when the open phrase began
+    for marker in _MARKER.finditer(text):
+        token = marker.group().lower()
+        if token == PHRASE_CLOSE and opened is not None:
+            kept[opened:] = [m for m in kept[opened:] if not m.group("end")]
+        if token in (PHRASE_OPEN, PHRASE_CLOSE, SEG.lower()):
+            opened = len(kept) if token == PHRASE_OPEN else None
+        kept.append(marker)
+    return kept
+
+
 def _clean(text: str) -> str:
     return _JOINERS.sub("", " ".join(text.split()).strip(_SEPARATORS)).strip(_SEPARATORS)
 
@@ -191,7 +209,7 @@ def _sentence_spans(text: str, markers: Sequence[re.Match[str]]) -> list[tuple[i
     return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
-_GROUNDED = re.compile(r"<p>.*?(?:</p>|\[SEG\]|$)", re.I)
+_GROUNDED = re.compile(r"<p>.*?(?:</p>|\[SEG\]|\Z)", re.I | re.S)
 _PART_WORD = re.compile(r"\b(?:part|component|piece)s?\b", re.I)
 
 
@@ -209,14 +227,18 @@ _DETERMINER = re.compile(r"^(?:the|a|an)\s+")
 def normalise_label(label: str) -> str:
     """Lower case, no determiner, underscores to spaces, PACO's ``_(...)`` cut, punctuation dropped."""
     text = label.lower().split("_(")[0].replace("_", " ")
-    text = re.sub(r"\s*\([^)]*\)", " ", text)
+    text = re.sub(r"\([^()]*\)", " ", text)
     text = " ".join(re.sub(r"[^\w\s]", " ", text).split())
     return _DETERMINER.sub("", text)
 
 
 def spoken_name(name: str) -> str:
-    """A class or part name as answers say it: lower case, words apart, free of the grammar's own signs; "" if none."""
-    return " ".join(re.sub(r"[_<>()\[\]{}|]", " ", name.lower()).split())
+    """A class or part name as answers say it: lower case, words apart, free of the grammar's own signs.
+
+    "" where nothing is left that scores could compare, as of "+".
+    """
+    spoken = " ".join(re.sub(r"[_<>()\[\]{}|]", " ", name.lower()).split())
+    return spoken if normalise_label(spoken) else ""
 
 
 # ---- matching dialogues: object blocks and options -------------------------------------------------------------------
@@ -253,10 +275,19 @@ class ParsedOption(NamedTuple):
 _ARTICLE = r"A\s+(?!or\b|and\b)[a-z]"  # "A dog ..." is no choice of option A
 
 
+def _without_thoughts(text: str) -> str:
+    """Text without its <think> ... </think> passages, in linear time."""
+    lower, kept, start = text.lower(), "", 0
+    while (opened := lower.find("<think>", start)) >= 0 and (closed := lower.find("</think>", opened)) >= 0:
+        kept += text[start:opened] + " "
+        start = closed + len("</think>")
+    return kept + text[start:]
+
+
 def parse_option(text: str, options: Sequence[str]) -> ParsedOption:
     """Reads the chosen letter; in order: bare letter, (X), "answer is X", the one stand-alone letter, option text."""
     letters = "".join(option_letters(len(options)))
-    body = re.sub(r"<think>.*?</think>", " ", text, flags=re.S | re.I).strip()
+    body = _without_thoughts(text).strip()
     bare = re.fullmatch(rf"\(?([{letters}])\)?[.:]?", body, re.I)
     if bare:
         return ParsedOption(bare.group(1).upper(), "bare_letter")

@@ -11,12 +11,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .errors import MaskError
 
@@ -33,6 +33,10 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Side = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""Pixels along an edge; what run-length encodings can count."""
+
+
 class Mask(Record):
     """A binary mask as compressed COCO run-length encoding; its JSON is pycocotools' own.
 
@@ -41,7 +45,7 @@ class Mask(Record):
         counts: compressed runs, column-major.
     """
 
-    size: tuple[int, int]
+    size: tuple[Side, Side]
     counts: str
 
     @classmethod
@@ -200,8 +204,8 @@ class ImageRef(Record):
     """An image of a sample: file and original size."""
 
     path: str
-    height: int
-    width: int
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
 
 
 class Turn(Record):

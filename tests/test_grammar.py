@@ -1,5 +1,7 @@
 """The grammar: what is built parses back without a trail; whatever else is written parses by the stated rules."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from llava_corr.grammar import (
     options_block,
     parse_answer,
     parse_option,
+    spoken_name,
     with_determiner,
 )
 
@@ -151,3 +154,34 @@ def test_blocks():
     assert option_letters(26)[-1] == "Z"
     with pytest.raises(CountMismatchError):
         option_letters(27)
+
+
+@pytest.mark.parametrize("name", ["st. bernard", "no. 5 screw", "u.s. mail box", "what? sign"])
+def test_full_stops_inside_a_phrase_end_no_sentence(name):
+    text = f"The images show {ground(f'the {name}', [0])}. The common parts are {ground(f'the {name}', [0, 1])}."
+    first, *rest = parse_answer(text, 2).segments
+    assert [s.phrase for s in (first, *rest)] == [f"the {name}"] * 3
+    assert not names_parts(first.sentence)
+    assert all(names_parts(s.sentence) for s in rest)
+    unclosed = parse_answer("Here is <p> the leg. The <p> seat </p> [SEG] (IMAGE1).", 2)
+    assert [s.phrase for s in unclosed.segments] == ["seat"]
+
+
+def test_line_breaks_in_a_phrase_change_nothing():
+    assert not names_parts("The image shows <p> the\nspare part </p> [SEG] (IMAGE1).")
+
+
+@pytest.mark.parametrize("name", ["+", "-", " _ ", "()", "?!", "the"])
+def test_names_that_scores_cannot_compare_are_none(name):
+    assert bool(spoken_name(name)) == (name == "the")
+
+
+@pytest.mark.parametrize("text", [
+    "(IMAGE" + "9" * 5000 + ")", "IMAGE" + " " * 60000, " " * 100000 + "IMAGE", "(" * 50000, "<think>" * 20000,
+])  # fmt: skip
+def test_whatever_a_model_writes_is_read_in_no_time(text):
+    started = time.monotonic()
+    parse_answer(text + " [SEG]", 2)
+    normalise_label(text)
+    parse_option(text, ["a dog", "a cat"])
+    assert time.monotonic() - started < 2

@@ -207,12 +207,18 @@ def compare(first: Result, second: Result) -> dict[str, dict[str, Difference]]:
         shared = [m for m in METRICS if m.name in column.scores and m.name in other.scores]
         if name == MEAN:  # means over different tasks say nothing about each other
             shared = [m for m in shared if _defining(first.columns, m) == _defining(second.columns, m)]
-        differences[name] = {
-            metric.name: paired_difference(
-                (column.scores[metric.name].value, other.scores[metric.name].value),
-                (column.draws[metric.name], other.draws[metric.name]),
-                direction=metric.direction,
-            )
-            for metric in shared
-        }
+        differences[name] = {metric.name: _difference(metric, column, other) for metric in shared}
     return differences
+
+
+def _difference(metric: Metric, first: Column, second: Column) -> Difference:
+    """The paired difference; without interval, and so undecided, where a score has none (a single sample)."""
+    scores = first.scores[metric.name], second.scores[metric.name]
+    found = paired_difference(
+        (scores[0].value, scores[1].value),
+        (first.draws[metric.name], second.draws[metric.name]),
+        direction=metric.direction,
+    )
+    if all(score.interval is not None for score in scores):
+        return found
+    return Difference(found.value, None, None if found.verdict is None else "undecided")

@@ -131,7 +131,11 @@ class _Atlas:
     def check(self, file: Path, row: int, split: str, image: ImageRef) -> Iterator[tuple[str, str]]:
         key = (file.parent, image.path)
         if key not in self._paths:
-            self._paths[key] = os.path.realpath(file.parent / image.path)
+            try:
+                self._paths[key] = os.path.realpath(file.parent / image.path)
+            except (OSError, ValueError) as fault:  # names that no file can have
+                yield "image_missing", str(fault)
+                return
         path = self._paths[key]
         picture = self._picture(path) if self.open_images else None
         first_split, place = self._first_use.setdefault(path, (split, f"{file}, row {row}"))

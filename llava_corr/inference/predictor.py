@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..datasets.collate import load_pictures, to_dialogue
 from ..drawing.images import load_rgb
 from ..errors import CheckpointError, SampleError
-from ..grammar import IMAGE, ParsedAnswer, build_question, normalise_label, parse_answer
+from ..grammar import IMAGE, SEG, ParsedAnswer, build_question, normalise_label, parse_answer
 from ..models.checkpoints import load_model, load_processor
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
@@ -120,10 +120,14 @@ class Predictor:
             max_new_tokens=self.max_new_tokens,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
+            suppress_tokens=[self.processor.image_token_id],  # its place is in questions
         )
         answers = [self._finish(row) for row in tokens]
         sizes = [[pictures[key].shape[:2] for key in dialogue.image_keys] for dialogue in dialogues]
-        parsed = [parse_answer(text, len(s)) for (text, _), s in zip(answers, sizes, strict=True)]
+        parsed = [
+            self._placed(parse_answer(text, len(size)), row)
+            for (text, _), size, row in zip(answers, sizes, tokens.tolist(), strict=True)
+        ]
         segments = self._draw(batch, tokens, parsed, sizes)
         return [
             Prediction(
@@ -146,6 +150,30 @@ class Predictor:
         ended = eos in ids
         text = self.processor.tokenizer.decode(ids[: ids.index(eos)] if ended else ids, skip_special_tokens=False)
         return text.replace(self.processor.tokenizer.pad_token, "").strip(), ended
+
+    def _placed(self, answer: ParsedAnswer, tokens: Sequence[int]) -> ParsedAnswer:
+        """The answer with [SEG]s counted by their tokens; those that are spelled out of letters have no state to draw
+        from: they are left out, and the trail says so."""
+        seg = self.processor.seg_token_id
+        numbers: list[int | None] = []  # of every [SEG] in the text: which [SEG] token it is
+        run: list[int] = []
+        found = 0
+        for token in [*tokens, seg]:
+            if token != seg:
+                run.append(token)
+                continue
+            spelled = self.processor.tokenizer.decode(run, skip_special_tokens=False).upper().count(SEG)
+            numbers += [*([None] * spelled), found]
+            found, run = found + 1, []
+        kept = []
+        for span in answer.segments:
+            number = numbers[span.occurrence] if span.occurrence < len(numbers) else None
+            if number is None:
+                answer.trail.append(f"spelled_seg: [SEG] number {span.occurrence + 1} is not the token, left out")
+            else:
+                kept.append(span._replace(occurrence=number))
+        answer.segments = kept
+        return answer
 
     def _draw(
         self,

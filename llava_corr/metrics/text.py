@@ -123,7 +123,9 @@ def _read_cache(path: Path, identity: str) -> dict[str, NDArray[np.float32]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             model, labels, vectors = str(stored["model"]), stored["labels"].tolist(), stored["vectors"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as cause:
+        if vectors.ndim != 2 or len(vectors) != len(labels) or not np.isfinite(vectors).all():
+            raise ValueError(f"{len(labels)} labels, vectors of shape {vectors.shape}")
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as cause:
         raise StorageError(
             f"the cache of label embeddings cannot be read: {cause}", where=str(path), mend="delete that file"
         ) from cause

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -215,20 +216,18 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         attention_mask: Tensor,
         pixel_values: Tensor,
         image_index: Tensor,
-        *,
-        max_new_tokens: int,
-        eos_token_id: int,
-        pad_token_id: int,
+        **generation: Any,
     ) -> Tensor:
-        """Greedy answers B x T to left-padded questions, with the trunk's KV cache."""
+        """Greedy answers B x T to left-padded questions, with the trunk's KV cache.
+
+        Args:
+            generation: for ``generate``: max_new_tokens, eos_token_id, pad_token_id, suppress_tokens, ...
+        """
         _, tokens_UQD = self.see(pixel_values)
         return self.trunk.generate(
             inputs_embeds=self.splice(input_ids, tokens_UQD[image_index]),
             attention_mask=attention_mask,
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=eos_token_id,
-            pad_token_id=pad_token_id,
+            **({"do_sample": False} | generation),
         )
 
 

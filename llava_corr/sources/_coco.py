@@ -21,6 +21,9 @@ from ..records import Mask
 
 Row = dict[str, Any]
 
+LARGEST_IMAGE = 2**31 - 1  # pixels: what run-length encodings can count
+FAR_OUTSIDE = 4  # times the longer side of its image: no outline reaches there by rounding or cropping
+
 _REQUIRED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "images": {"id": int, "file_name": str, "height": int, "width": int},
     "annotations": {"id": int, "image_id": int, "category_id": int, "segmentation": (list, dict)},
@@ -92,7 +95,7 @@ def load(path: Path, findings: Findings, *, unique_ids: bool = False) -> CocoFil
     images = _by_id(lists["images"], f"{path}, images")
     categories = _by_id(lists["categories"], f"{path}, categories")
     for image in lists["images"]:
-        if image["height"] <= 0 or image["width"] <= 0:
+        if image["height"] <= 0 or image["width"] <= 0 or image["height"] * image["width"] > LARGEST_IMAGE:
             raise AnnotationError(
                 f"image size {image['height']} x {image['width']}",
                 where=f"{path}, image {image['id']}",
@@ -151,13 +154,18 @@ def decode(segmentation: Any, height: int, width: int, where: str, findings: Fin
     ``degenerate_polygon``; a mask without pixels gives a finding ``empty_mask`` and None.
 
     Raises:
-        AnnotationError: a polygon that is not a list of an even number of finite numbers.
-        MaskError: runs of another size, or undecodable ones.
+        AnnotationError: a polygon that is not a list of an even number of finite numbers, or reaches far outside.
+        MaskError: runs of another size, or undecodable ones; an image that is larger than runs can count.
     """
+    if height * width > LARGEST_IMAGE:
+        raise MaskError(
+            f"an image of {height} x {width}", where=where, mend=f"masks hold up to {LARGEST_IMAGE:,} pixels"
+        )
     if isinstance(segmentation, dict):
         mask = _from_runs(segmentation, height, width, where)
     else:
-        polygons = [p for i, p in enumerate(segmentation) if _is_usable(p, f"{where}, polygon {i}", findings)]
+        reach = FAR_OUTSIDE * max(height, width)
+        polygons = [p for i, p in enumerate(segmentation) if _is_usable(p, reach, f"{where}, polygon {i}", findings)]
         if not polygons:
             findings.add("empty_mask", where, "no usable polygon")
             return None
@@ -168,11 +176,17 @@ def decode(segmentation: Any, height: int, width: int, where: str, findings: Fin
     return mask
 
 
-def _is_usable(polygon: Any, where: str, findings: Findings) -> bool:
-    numbers = isinstance(polygon, list) and all(isinstance(v, (int, float)) and math.isfinite(v) for v in polygon)
+def _is_usable(polygon: Any, reach: int, where: str, findings: Findings) -> bool:
+    numbers = isinstance(polygon, list) and all(
+        isinstance(v, (int, float)) and -math.inf < v < math.inf for v in polygon
+    )
     if not numbers or len(polygon) % 2:
         raise AnnotationError(
             "a polygon is a flat list x0, y0, x1, y1, ... of finite numbers", where=where, mend="repair or remove it"
+        )
+    if any(abs(v) > reach for v in polygon):
+        raise AnnotationError(
+            f"a polygon with coordinates beyond {reach}, {FAR_OUTSIDE} times its image", where=where, mend="repair it"
         )
     if len(polygon) < 6:
         findings.add("degenerate_polygon", where, f"{len(polygon)} numbers, encloses nothing; left out")

@@ -32,6 +32,9 @@ def image_is_sound(path: str | Path, height: int, width: int, findings: Findings
     except FileNotFoundError:
         findings.add("missing_image", str(path))
         return False
+    except Image.DecompressionBombError as error:
+        findings.add("image_size", str(path), str(error))
+        return False
     except UnidentifiedImageError:
         findings.add("unreadable_image", str(path), "not an image")
         return False
@@ -57,7 +60,7 @@ def read_label_map(path: Path, height: int, width: int, modes: tuple[str, ...], 
             mode, labels = image.mode, np.asarray(image)
     except FileNotFoundError as cause:
         raise AnnotationError("label map is missing", where=str(path), mend="download the annotations again") from cause
-    except (OSError, SyntaxError, ValueError) as cause:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as cause:
         raise AnnotationError(
             f"label map cannot be read: {cause}", where=str(path), mend="download the file again"
         ) from cause

@@ -44,7 +44,8 @@ def read(
     """Reads one split, in the order of the file; parts of an object come in the order of their ids.
 
     With a finding: rows without pixels (``empty_mask``), parts that a row lists but the map does not show inside its
-    mask (``listed_part_without_pixels``).
+    mask (``listed_part_without_pixels``), part pixels of the map that lie in no instance of their class
+    (``part_without_owner``).
 
     Args:
         root: folder of the data set.
@@ -112,6 +113,7 @@ def _objects(
     shown = label_masks(labels, ADE_NO_PART)
     names = ade_parts(part_names)
     objects = []
+    owned: dict[int, list[Mask]] = defaultdict(list)
     for row in coco.rows.get(image["id"], []):
         category = coco.category(row)["name"]
         mask = coco.mask(row, image, findings)
@@ -119,7 +121,9 @@ def _objects(
             continue
         own = _part_ids()[category].intersection(shown)
         parts = {i: part for i in sorted(own) if (part := _intersection(shown[i], mask)).area}
-        listed = set(row.get("part_category_id") or ())
+        for i, part in parts.items():
+            owned[i].append(part)
+        listed = _listed_parts(row, coco)
         for part_id in sorted(listed - parts.keys()):
             findings.add("listed_part_without_pixels", coco.where(row), f"part id {part_id}")
         objects.append(
@@ -130,7 +134,25 @@ def _objects(
                 parts=tuple(Part(name=names[i].part, mask=part) for i, part in parts.items()),
             )
         )
+    for i, mask in shown.items():
+        lost = mask.area - (Mask.union(owned[i]).area if i in owned else 0)
+        if lost:
+            where = f"{coco.path}, image {image['id']}"
+            findings.add(
+                "part_without_owner", where, f"{names[i].whole}'s {names[i].part}: {lost} pixels in no instance"
+            )
     return tuple(objects)
+
+
+def _listed_parts(row: Row, coco: CocoFile) -> set[int]:
+    listed = row.get("part_category_id")
+    if listed is None:
+        return set()
+    if not isinstance(listed, list) or not all(isinstance(i, int) for i in listed):
+        raise AnnotationError(
+            f"part_category_id is {listed!r}, not a list of ids", where=coco.where(row), mend="repair or remove it"
+        )
+    return set(listed)
 
 
 def _intersection(first: Mask, second: Mask) -> Mask:

@@ -86,8 +86,8 @@ class ImageRow(Record):
     """One row of the file."""
 
     path: str
-    height: int = Field(gt=0)
-    width: int = Field(gt=0)
+    height: int = Field(gt=0, strict=True)
+    width: int = Field(gt=0, strict=True)
     image_id: str | None = None
     source: str = SOURCE
     split: str | None = None
@@ -121,20 +121,21 @@ def read(
     root = Path(root)
     path = root if root.is_file() else root / f"{split}.jsonl"
     folder = Path(image_root) if image_root is not None else path.parent
-    rows: dict[str, int] = {}
+    rows: dict[tuple[str, str], int] = {}
     for number, line in read_rows(path):
         where = f"{path}, row {number}"
         row = parse_record(ImageRow, line, where, AnnotationError)
         if row.split not in (None, split):
             continue
         image_id = row.image_id if row.image_id is not None else row.path
-        if image_id in rows:
+        key = row.source, image_id
+        if key in rows:
             raise AnnotationError(
                 f"image id {image_id!r} occurs twice",
-                where=f"{path}, rows {rows[image_id]} and {number}",
+                where=f"{path}, rows {rows[key]} and {number}",
                 mend="give every image an id of its own, or remove one row",
             )
-        rows[image_id] = number
+        rows[key] = number
         image = folder / row.path
         if check_images and not image_is_sound(image, row.height, row.width, findings):
             continue
@@ -152,17 +153,26 @@ def read(
 
 def _objects(row: ImageRow, folder: Path, where: str, findings: Findings) -> tuple[ImageObject, ...]:
     objects = []
+    instances: set[str] = set()
     for index, spec in enumerate(row.objects):
         place = f"{where}, object {index} ({spec.category})"
         mask = _mask(spec.mask, row, folder, place, findings)
         if mask is None:
             continue
+        instance = spec.instance_id if spec.instance_id is not None else str(index)
+        if instance in instances:
+            raise AnnotationError(
+                f"instance id {instance!r} occurs twice",
+                where=place,
+                mend="give every object of an image an id of its own, or give none",
+            )
+        instances.add(instance)
         parts = _with_masks(spec.parts, row, folder, place, findings)
         functional = _with_masks(spec.functional_parts, row, folder, place, findings)
         objects.append(
             ImageObject(
                 category=spec.category,
-                instance_id=spec.instance_id if spec.instance_id is not None else str(index),
+                instance_id=instance,
                 mask=mask,
                 parts=tuple(Part(name=p.name, mask=m) for p, m in parts),
                 keypoints=spec.keypoints,

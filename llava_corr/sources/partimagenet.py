@@ -22,7 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..errors import AnnotationError, Findings
+import numpy as np
+
+from ..errors import AnnotationError, Findings, MaskError
 from ..records import AnnotatedImage, ImageObject, Mask, Part
 from ..taxonomy import (
     PARTIMAGENET_NO_OBJECT,
@@ -43,6 +45,15 @@ _FILE_NAME = re.compile(r"(n\d{8})_[^/]*")
 
 
 @dataclass(frozen=True)
+class _Whole:
+    """What the object file says about one image."""
+
+    coco: CocoFile
+    image: Row
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
 class _Split:
     """What the functions below need to know about the split at hand."""
 
@@ -51,7 +62,7 @@ class _Split:
     image_root: Path
     parts: CocoFile
     part_classes: dict[int, PartClass]
-    wholes: dict[str, tuple[CocoFile, list[Row]]]
+    wholes: dict[str, _Whole]
     masks: MaskSource
 
 
@@ -71,7 +82,9 @@ def read(
     (``degenerate_polygon``), rows without pixels (``empty_mask``), parts of another super-category than most of the
     image's parts (``part_of_other_supercategory``), a super-category other than the synset table says
     (``supercategory_disagrees``), an object without whole mask, which then is the union of its parts
-    (``whole_from_parts``), and images without any mask (``no_object``).
+    (``whole_from_parts``), images without any mask (``no_object``), images that only the object file lists
+    (``whole_without_parts_row``), and objects of another class than their image's synset says
+    (``whole_of_other_class``).
 
     Args:
         root: folder of the data set.
@@ -84,7 +97,7 @@ def read(
 
     Raises:
         AnnotationError: missing or broken file, unknown ids, labels, synsets or part names.
-        MaskError: a mask or label map of another size than its image.
+        MaskError: a mask or label map of another size than its image; an image whose two files give it two sizes.
     """
     root = Path(root)
     coco = _open(root, split, findings)
@@ -144,7 +157,7 @@ def _part_classes(coco: CocoFile) -> dict[int, PartClass]:
     return classes
 
 
-def _whole_rows(root: Path, split: str, findings: Findings) -> dict[str, tuple[CocoFile, list[Row]]]:
+def _whole_rows(root: Path, split: str, findings: Findings) -> dict[str, _Whole]:
     """File name of an image -> the rows of its object."""
     folder = root / "annotations" / f"{split}_whole"
     path = _coco.first_existing(
@@ -153,7 +166,15 @@ def _whole_rows(root: Path, split: str, findings: Findings) -> dict[str, tuple[C
     coco = _coco.load(path, findings)
     for row in (row for rows in coco.rows.values() for row in rows):
         coco.category(row)
-    return {Path(image["file_name"]).name: (coco, coco.rows.get(image["id"], [])) for image in coco.images}
+    found: dict[str, _Whole] = {}
+    for image in coco.images:
+        name = Path(image["file_name"]).name
+        if name in found:
+            raise AnnotationError(
+                f"file name {name!r} occurs twice", where=f"{coco.path}, images", mend="remove one of the rows"
+            )
+        found[name] = _Whole(coco, image, coco.rows.get(image["id"], []))
+    return found
 
 
 def _synset(image: Row, coco: CocoFile) -> str:
@@ -169,6 +190,12 @@ def _synset(image: Row, coco: CocoFile) -> str:
 
 def _images(split: _Split, findings: Findings, check: bool) -> Iterator[AnnotatedImage]:
     dropped = load("partimagenet_synsets")["dropped_supercategories"]
+    listed = {Path(image["file_name"]).name for image in split.parts.images}
+    for name, whole in split.wholes.items():
+        if name not in listed:
+            findings.add(
+                "whole_without_parts_row", f"{whole.coco.path}, {name}", f"not in {split.parts.path}; left out"
+            )
     for image in split.parts.images:
         image_class = partimagenet_classes()[_synset(image, split.parts)]
         where = f"{split.parts.path}, image {image['id']} ({image['file_name']})"
@@ -212,7 +239,7 @@ def _objects(
         else:
             findings.add("part_of_other_supercategory", where, f"{part_class.whole} {part_class.part}; left out")
     parts = tuple(Part(name=name, mask=Mask.union(several)) for name, several in masks.items())
-    instance, whole = _whole_mask(split, image, findings)
+    instance, whole = _whole_mask(split, image, image_class, where, findings)
     if whole is None:
         if not parts:
             findings.add("no_object", where, "neither a whole mask nor a part")
@@ -240,7 +267,9 @@ def _parts_from_map(split: _Split, image: Row) -> list[tuple[PartClass, Mask]]:
     return [(classes[i], mask) for i, mask in label_masks(labels, PARTIMAGENET_NO_PART).items()]
 
 
-def _whole_mask(split: _Split, image: Row, findings: Findings) -> tuple[str, Mask | None]:
+def _whole_mask(
+    split: _Split, image: Row, image_class: ImageClass, where: str, findings: Findings
+) -> tuple[str, Mask | None]:
     """Instance id and mask of the image's object."""
     if split.masks == "png":
         folder = split.root / "annotations" / f"{split.name}_whole"
@@ -248,7 +277,31 @@ def _whole_mask(split: _Split, image: Row, findings: Findings) -> tuple[str, Mas
         labels = read_label_map(path, image["height"], image["width"], EIGHT_BIT, "an 8-bit grey PNG")
         refuse_labels(labels, path, highest=PARTIMAGENET_NO_OBJECT - 1, background=PARTIMAGENET_NO_OBJECT)
         pixels = labels != PARTIMAGENET_NO_OBJECT
+        strange = sorted(set(np.unique(labels[pixels]).tolist()) - {image_class.index})
+        if strange:
+            findings.add("whole_of_other_class", where, f"{path.name} holds labels {strange}, its synset's is "
+                         f"{image_class.index}; their pixels are kept")  # fmt: skip
         return str(image["id"]), Mask.from_array(pixels) if pixels.any() else None
-    coco, rows = split.wholes.get(Path(image["file_name"]).name, (split.parts, []))
-    masks = [mask for row in rows if (mask := coco.mask(row, image, findings)) is not None]
+    whole = split.wholes.get(Path(image["file_name"]).name)
+    if whole is None:
+        return str(image["id"]), None
+    sizes = [(row["height"], row["width"]) for row in (image, whole.image)]
+    if sizes[0] != sizes[1]:
+        raise MaskError(
+            f"the part file gives the image as {sizes[0]}, the object file as {sizes[1]}",
+            where=f"{where} and {whole.coco.path}, image {whole.image['id']}",
+            mend="take both files from one release",
+        )
+    for row in whole.rows:
+        _check_class(whole.coco.category(row), image_class, whole.coco.where(row), findings)
+    masks = [mask for row in whole.rows if (mask := whole.coco.mask(row, image, findings)) is not None]
     return str(image["id"]), Mask.union(masks) if masks else None
+
+
+def _check_class(category: Row, image_class: ImageClass, where: str, findings: Findings) -> None:
+    """The object file names classes by synset, by label or by number; a name that is another class's is listed."""
+    name = str(category["name"]).lower().strip()
+    others = {c.synset: c.synset for c in partimagenet_classes().values()}
+    others |= {row["label"].lower(): row["synset"] for row in load("partimagenet_synsets")["classes"]}
+    if others.get(name, image_class.synset) != image_class.synset:
+        findings.add("whole_of_other_class", where, f"{category['name']!r} in a picture of {image_class.synset}; kept")

@@ -317,3 +317,13 @@ def test_every_score_states_its_convention(embeddings):
         for item in column.scores.values():
             assert "n counts" in item.convention
     assert len({m.name for m in METRICS}) == len({m.convention for m in METRICS}) == len(METRICS)
+
+
+def test_one_sample_decides_nothing(embeddings):
+    one = sample("a", [target("the leg", 0, box(0, 0, 8, 8))])
+    good = score([one], [perfect(one)], embeddings, resamples=50)
+    poor = score([one], [answer(one, [])], embeddings, resamples=50)
+    found = compare(good, poor)
+    differences = [d for column in found.values() for d in column.values()]
+    assert any(d.value for d in differences)
+    assert all(d.interval is None and d.verdict in (None, "undecided") for d in differences)

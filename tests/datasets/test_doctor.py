@@ -108,7 +108,10 @@ FAULTS = {
     "object token without entry": ("object_token_count", ask(f"<image> (IMAGE1) <image> (IMAGE2) {OBJECT_TOKEN}")),
     "mask of another size": ("mask_size", lambda v: v["targets"][0].update(mask=SMALL)),
     "image of another size than masks": ("mask_size", lambda v: v["images"][0].update(width=9)),
-    "no height": ("image_size", lambda v: v["images"][0].update(height=0)),
+    "no height": ("invalid_field", lambda v: v["images"][0].update(height=0)),
+    "less than no height": ("invalid_field", lambda v: v["images"][0].update(height=-2)),
+    "mask of less than no height": ("invalid_field", lambda v: v["targets"][0]["mask"].update(size=[-2, -3])),
+    "mask of too many pixels": ("invalid_field", lambda v: v["targets"][0]["mask"].update(size=[10**30, 0])),
     "empty mask": ("empty_mask", lambda v: v["targets"][0].update(mask=NONE)),
     "cut mask": ("undecodable_mask", lambda v: v["targets"][0]["mask"].update(counts="0")),
     "mask in other letters": (
@@ -307,6 +310,7 @@ def test_every_kind_is_planted():
         "not_utf8",
         "shared_between_splits",
         "image_missing",
+        "image_size",
         "image_truncated",
         "image_unreadable",
     }
@@ -317,3 +321,15 @@ def test_an_empty_file_is_a_fault(tmp_path):
     (tmp_path / "a.jsonl").write_text("\n\n")
     (fault,) = examine([tmp_path / "a.jsonl"]).faults
     assert (fault.kind, fault.mend) == ("empty_file", MENDS["empty_file"])
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_names_that_no_file_can_have(tmp_path, images):
+    path = write(tmp_path, [row(0)])
+    good = path.read_text()
+    name = json.loads(good)["images"][0]["path"]
+    for bad in ("a\\u0000b", "x" * 5000):
+        path.write_text(good.replace(json.dumps(name), f'"{bad}"', 1))
+        found = examine([path], images=images).faults
+        assert {f.kind for f in found} <= {"image_missing"}
+        assert found or (not images and bad.startswith("x"))

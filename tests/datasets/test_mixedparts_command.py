@@ -15,10 +15,11 @@ from llava_corr.record_files import read_samples, write_records
 
 @pytest.fixture(scope="module")
 def root(annotated, tmp_path_factory):
-    """Animals in the project's own format, train and val only."""
+    """Animals in the project's own format, from a source of the user's own, train and val only."""
     folder = tmp_path_factory.mktemp("annotations")
     for split, count in (("train", 500), ("val", 40)):
-        write_records(folder / f"{split}.jsonl", annotated(split, count)["partimagenet"])
+        rows = [i.model_copy(update={"source": "zoo"}) for i in annotated(split, count)["partimagenet"]]
+        write_records(folder / f"{split}.jsonl", rows)
     return folder
 
 
@@ -50,6 +51,32 @@ def test_a_missing_split_is_named_before_anything_is_written(root, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_pairs_are_made_within_the_source_that_rows_name(annotated, tmp_path):
+    """Two sources in one file, with the same image ids; one is known and has a list of comparable classes."""
+    some = annotated("train", 60)["partimagenet"]
+    rows = [i.model_copy(update={"source": "zoo", "path": f"zoo/{i.path}"}) for i in some]
+    write_records(tmp_path / "train.jsonl", [image for pair in zip(some, rows, strict=True) for image in pair])
+    words = ("--source", f"jsonl={tmp_path}", "--split", "train", "--count", 40, "--out", tmp_path / "out")
+    assert command.run(arguments(*words)) == 0
+    samples = read_samples(tmp_path / "out" / "train.jsonl")
+    assert {s.source for s in samples} == {"zoo", "partimagenet"}
+    for sample in samples:
+        assert {"zoo/" in image.path for image in sample.images} == {sample.source == "zoo"}
+        assert sample.source == "partimagenet" or len(set(sample.categories)) == 1 or sample.task == "common_objects"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ['{"margin": "x"}', '{"none_share": null}', '{"task_shares": [0.5, 0.5]}', '{"set_sizes": {"x": 1}}',
+     '{"source_shares": null}', '{"image_draws": true}', '{"class_draws": 1.5}'],
+)  # fmt: skip
+def test_a_spec_of_wrong_types_is_named(root, tmp_path, spec):
+    (tmp_path / "spec.json").write_text(spec)
+    words = ("--source", f"jsonl={root}", "--split", "train", "--count", 5, "--spec", tmp_path / "spec.json")
+    with pytest.raises(ConfigError, match=spec.split('"')[1]):
+        command.run(arguments(*words, "--out", tmp_path / "out"))
+
+
 def test_same_arguments_same_bytes(root, tmp_path):
     spec = tmp_path / "spec.json"
     write_json(spec, {"set_share": 0.5})
@@ -64,7 +91,7 @@ def test_same_arguments_same_bytes(root, tmp_path):
 def test_splits_of_a_source_without_test_split(root):
     paths = {}
     for split in ("train", "val", "test"):
-        pool = command.load_pool("jsonl", root, split, Findings(), without_test=True)
+        (pool,) = command.load_pools("jsonl", root, split, Findings(), without_test=True)
         paths[split] = {view.ref.path for view in pool.views}
     assert not paths["train"] & paths["val"]
     assert all("/val/" in path for path in paths["test"])

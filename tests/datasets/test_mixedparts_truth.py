@@ -19,7 +19,7 @@ PART_SETS = st.lists(st.frozensets(st.sampled_from("pqrst")), min_size=2, max_si
 
 def view(shares: dict[str, float]) -> ImageView:
     classes = {n: ClassView(EMPTY, share, {}, frozenset()) for n, share in shares.items()}
-    return ImageView("", ImageRef(path="", height=1, width=1), classes)
+    return ImageView("", "", ImageRef(path="", height=1, width=1), classes)
 
 
 @given(PART_SETS)

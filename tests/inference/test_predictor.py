@@ -93,3 +93,47 @@ def test_instructions_that_cannot_be_asked(predictor, instruction):
     predictor.set_images([np.zeros((8, 8, 3), np.uint8)])
     with pytest.raises(SampleError, match="instruction"):
         predictor.ask(instruction)
+
+
+@pytest.mark.parametrize("spelled", ["[seg]", "[SEG]", "[Seg]"])
+def test_a_seg_spelled_in_letters_draws_nothing_and_shifts_nothing(toy, predictor, monkeypatch, spelled):
+    """What a byte-level tokenizer can write: the letters of [SEG] without its token."""
+    model, processor, samples = toy
+    tokenizer = processor.tokenizer
+    text = " <p> the red </p> [SEG] (IMAGE2)."
+    real = tokenizer(text, add_special_tokens=False)["input_ids"]
+    letters = [t for c in spelled for t in tokenizer(c, add_special_tokens=False)["input_ids"]]
+    assert processor.seg_token_id not in letters
+    before = tokenizer(" <p> the leg </p> ", add_special_tokens=False)["input_ids"]
+    dialogue, pictures = to_dialogue(samples[0], with_answers=False), load_pictures(samples[:1])
+    found = []
+    for tokens in (
+        real,
+        [*before, *letters, *tokenizer(" (IMAGE1) and", add_special_tokens=False)["input_ids"], *real],
+    ):
+        forced = torch.tensor([[*tokens, tokenizer.eos_token_id]])
+        monkeypatch.setattr(model, "answer", lambda *_, forced=forced, **__: forced)
+        found += predictor.answer_dialogues([dialogue], pictures, ["t"])
+    alone, behind = found
+    assert [(s.phrase, s.image_index) for s in behind.segments] == [(s.phrase, s.image_index) for s in alone.segments]
+    assert len(behind.segments) == 1
+    assert any(line.startswith("spelled_seg") for line in behind.trail)
+    assert not any(line.startswith("spelled_seg") for line in alone.trail)
+
+
+def test_answers_hold_no_image_token(toy, predictor):
+    """A model that would write nothing but <image> writes something else."""
+    model, processor, samples = toy
+    head = model.trunk.lm_head.weight
+    kept = head.detach().clone()
+    with torch.no_grad():
+        head.zero_()
+        head[processor.image_token_id] = 1e4 * torch.sign(
+            torch.randn(head.shape[1], generator=torch.Generator().manual_seed(0))
+        )
+    try:
+        predictions = list(predictor.predict(samples[:4], progress=False))
+    finally:
+        with torch.no_grad():
+            head.copy_(kept)
+    assert all("<image>" not in p.text for p in predictions)

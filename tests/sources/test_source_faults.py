@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,7 @@ from llava_corr.errors import AnnotationError, Findings, MaskError, RegistryErro
 from llava_corr.records import AnnotatedImage, ImageObject, Mask, Part
 from llava_corr.sources import SOURCES
 from llava_corr.sources.partimagenet import observed_supercategories
-from llava_corr.taxonomy import paco_objects, paco_parts
+from llava_corr.taxonomy import ade_parts, paco_objects, paco_parts, partimagenet_classes
 
 HEIGHT, WIDTH = 8, 10
 FORMATS = ("paco_lvis", "partimagenet", "ade20k_part_234")
@@ -193,7 +194,8 @@ def test_empty_masks_are_listed(name, tmp_path):
 
     edit(tmp_path / JSON[name], empty)
     images, findings = read(name, tmp_path)
-    assert findings.counts() == {"empty_mask": 1}
+    lost = {"part_without_owner": 2} if name == "ade20k_part_234" else {}  # its parts are those of the map
+    assert findings.counts() == {"empty_mask": 1} | lost
     left = [] if name == "ade20k_part_234" else [EXAMPLE[name][1]]  # ADE: the row was the object
     assert parts_of(images) == left
 
@@ -211,7 +213,8 @@ def test_degenerate_polygons_are_listed(name, numbers, tmp_path):
 
     edit(tmp_path / JSON[name], add)
     images, findings = read(name, tmp_path)
-    assert findings.counts() == {"degenerate_polygon": 1}
+    lost = {"part_without_owner": 1} if name == "ade20k_part_234" else {}  # the object is smaller than its parts now
+    assert findings.counts() == {"degenerate_polygon": 1} | lost
     assert "polygon 1" in findings.items[0].where
     last = images[0].objects[0].mask if name == "ade20k_part_234" else images[0].objects[0].parts[-1].mask
     assert last == box(5, 2, 8, 6)
@@ -226,7 +229,8 @@ def test_part_of_degenerate_polygons_only(name, tmp_path):
 
     edit(tmp_path / JSON[name], replace)
     _, findings = read(name, tmp_path)
-    assert findings.counts() == {"degenerate_polygon": 2, "empty_mask": 1}
+    lost = {"part_without_owner": 2} if name == "ade20k_part_234" else {}
+    assert findings.counts() == {"degenerate_polygon": 2, "empty_mask": 1} | lost
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -249,7 +253,8 @@ def test_all_forms_of_a_mask_agree(name, tmp_path):
         assert (thing.mask if name == "ade20k_part_234" else thing.parts[-1].mask).to_array().tolist() == (
             pixels.tolist()
         )
-        assert not findings
+        lost = {"part_without_owner": 1} if name == "ade20k_part_234" else {}  # the leg lies outside that object
+        assert findings.counts() == lost
 
 
 # --- image files
@@ -392,9 +397,9 @@ def pin_edit(tmp_path: Path, change: Callable[[dict[str, Any]], Any], **options)
 def test_partimagenet_left_out_classes_are_listed(synset, reason, tmp_path):
     images, findings = pin_edit(tmp_path, lambda data: data["images"][0].update(file_name=f"{synset}_7.JPEG"))
     assert images == []
-    assert findings.counts() == {"class_left_out": 1}
-    assert synset in findings.items[0].detail
-    assert reason in findings.items[0].detail
+    assert findings.counts() == {"class_left_out": 1, "whole_without_parts_row": 1}
+    assert synset in findings.items[1].detail
+    assert reason in findings.items[1].detail
 
 
 @pytest.mark.parametrize("file_name", ["n09999999_7.JPEG", "kitchen.jpg"])
@@ -549,6 +554,79 @@ def test_ade_parts_belong_to_the_objects_class_and_mask(tmp_path):
     assert [(p.name, p.mask) for p in half.parts] == [("leg", box(2, 2, 3, 4))]
     assert findings.counts() == {"listed_part_without_pixels": 1}
     assert "annotation 2" in findings.items[0].where
+
+
+def test_ade_part_pixels_outside_every_instance_are_listed(tmp_path):
+    write_example("ade20k_part_234", tmp_path)
+    path = ade_map(tmp_path)
+    labels = np.array(Image.open(path))
+    bed = next(i for i, part in enumerate(ade_parts()) if part.whole == "bed")
+    labels[0, :3] = bed
+    Image.fromarray(labels.astype(np.uint16)).save(path)
+    _, findings = read("ade20k_part_234", tmp_path)
+    assert findings.counts() == {"part_without_owner": 1}
+    assert "bed's" in findings.items[0].detail
+    assert "3 pixels" in findings.items[0].detail
+
+
+@pytest.mark.parametrize("value", [3, ["a", 3], [[3]], {"a": 1}])
+def test_ade_lists_of_parts_that_are_none(tmp_path, value):
+    write_example("ade20k_part_234", tmp_path)
+    edit(tmp_path / JSON["ade20k_part_234"], lambda data: data["annotations"][0].update(part_category_id=value))
+    with pytest.raises(AnnotationError, match="part_category_id"):
+        read("ade20k_part_234", tmp_path)
+
+
+WHOLE = "annotations/train_whole/train_whole.json"
+
+
+def test_partimagenet_objects_without_part_rows_are_listed(tmp_path):
+    write_example("partimagenet", tmp_path)
+    more = {"id": 99, "file_name": "n02085936_99.JPEG", "height": 4, "width": 4}
+    edit(tmp_path / WHOLE, lambda data: data["images"].append(more))
+    images, findings = read("partimagenet", tmp_path)
+    assert len(images) == 1
+    assert findings.counts() == {"whole_without_parts_row": 1}
+    assert "n02085936_99.JPEG" in findings.items[0].where
+
+
+def test_partimagenet_object_file_that_lists_an_image_twice(tmp_path):
+    write_example("partimagenet", tmp_path)
+    edit(tmp_path / WHOLE, lambda data: data["images"].append(data["images"][0] | {"id": 99}))
+    with pytest.raises(AnnotationError, match="occurs twice"):
+        read("partimagenet", tmp_path)
+
+
+def test_partimagenet_files_that_disagree_about_a_size(tmp_path):
+    write_example("partimagenet", tmp_path)
+    edit(tmp_path / WHOLE, lambda data: data["images"][0].update(height=2 * HEIGHT))
+    with pytest.raises(MaskError, match="the object file as"):
+        read("partimagenet", tmp_path)
+
+
+def test_partimagenet_object_of_another_class_is_listed(tmp_path):
+    write_example("partimagenet", tmp_path)
+    shark = partimagenet_classes()["n01484850"].index
+    edit(tmp_path / WHOLE, lambda data: data["annotations"][0].update(category_id=shark))
+    _, findings = read("partimagenet", tmp_path)
+    assert findings.counts() == {"whole_of_other_class": 1}
+    path = next((tmp_path / "annotations/train_whole").glob("*.png"))
+    labels = np.array(Image.open(path))
+    labels[labels != 158] = 3
+    Image.fromarray(labels).save(path)
+    _, findings = read("partimagenet", tmp_path, masks="png")
+    assert findings.counts() == {"whole_of_other_class": 1}
+
+
+def test_a_png_that_claims_to_be_huge(tmp_path):
+    image = write_example("paco_lvis", tmp_path)
+    Image.new("L", (1, 1)).save(tmp_path / "small.png")
+    small = (tmp_path / "small.png").read_bytes()
+    header = b"IHDR" + (20000).to_bytes(4, "big") * 2 + small[24:29]
+    Path(image.path).write_bytes(small[:12] + header + zlib.crc32(header).to_bytes(4, "big") + small[33:])
+    images, findings = read("paco_lvis", tmp_path, check_images=True)
+    assert images == []
+    assert findings.counts() == {"image_size": 1}
 
 
 def test_ade_category_table_in_another_order(tmp_path):

@@ -218,7 +218,9 @@ OBJECTS = st.builds(
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(objects=st.lists(OBJECTS, max_size=2).map(tuple), image_id=NAMES, source=NAMES)
+@given(
+    objects=st.lists(OBJECTS, max_size=2, unique_by=lambda o: o.instance_id).map(tuple), image_id=NAMES, source=NAMES
+)
 def test_records_come_back_unchanged(objects, image_id, source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
     image = AnnotatedImage(
@@ -249,3 +251,34 @@ def test_the_examples_of_the_documentation_are_valid(tmp_path):
     assert all(image.objects and image.objects[0].parts for image in images)
     assert images[2].objects[0].keypoints
     assert images[2].objects[0].functional_parts
+
+
+def test_instance_ids_are_unique_in_a_row(tmp_path):
+    mask = {"png": "m.png"}
+    Image.fromarray(pixels().astype(np.uint8)).save(tmp_path / "m.png")
+    for ids in (("x", "x"), ("1", None)):  # the second object's own number is 1
+        objects = [{"category": "cup", "mask": mask} | ({"instance_id": i} if i else {}) for i in ids]
+        with pytest.raises(AnnotationError, match="occurs twice"):
+            read_rows(tmp_path, row(mask, objects=objects))
+
+
+def test_one_image_id_in_two_sources(tmp_path):
+    Image.fromarray(pixels().astype(np.uint8)).save(tmp_path / "m.png")
+    rows = [row({"png": "m.png"}, image_id="7", source=source, path=f"{source}.jpg") for source in ("a", "b")]
+    found, _ = read_rows(tmp_path, *rows)
+    assert [(i.source, i.image_id) for i in found] == [("a", "7"), ("b", "7")]
+    with pytest.raises(AnnotationError, match="occurs twice"):
+        read_rows(tmp_path, *rows, rows[0])
+
+
+@pytest.mark.parametrize("value", ["40", 50.0, True, 0, -4, 10**20])
+def test_sizes_are_whole_numbers_of_pixels(tmp_path, value):
+    with pytest.raises((AnnotationError, MaskError)):
+        read_rows(tmp_path, row({"polygons": [[0, 0, 3, 0, 3, 3]]}, height=value))
+
+
+@pytest.mark.parametrize("far", [1e4, 1e8, 1e18, 1e308, -1e9, 10**400])
+def test_outlines_far_outside_are_refused(tmp_path, far):
+    """pycocotools draws them at any cost in memory, or crashes."""
+    with pytest.raises(AnnotationError, match="polygon"):
+        read_rows(tmp_path, row({"polygons": [[0, 0, far, 0, far, far]]}))

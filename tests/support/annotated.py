@@ -47,7 +47,8 @@ def _image(draw: st.DrawFn, source: str, split: str, image_id: str, image_path: 
     for value in range(1, count + 1):
         pixels = wholes == value
         if pixels.any():
-            objects.append(draw(_object(source, pixels, inner)))
+            found = draw(_object(source, pixels, inner))
+            objects.append(found.model_copy(update={"instance_id": str(value)}))
     return AnnotatedImage(
         image_id=image_id,
         path=image_path(image_id, split, objects[0].category if objects else "dog"),

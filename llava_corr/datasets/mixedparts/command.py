@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import ConfigError, Findings
@@ -26,7 +28,7 @@ from .phrasings import SPLITS
 from .pool import Pool
 from .spec import MixedPartsSpec
 from .statistics import Tally, to_markdown
-from .views import view_images
+from .views import ImageView, view_images
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +115,12 @@ def build_split(
 ) -> Path:
     """Builds one split and writes its four files into ``out``; returns the samples file."""
     findings = Findings()
-    pools = [load_pool(name, root, split, findings, without_test=name in without_test) for name, root in roots.items()]
+    pools = [
+        pool
+        for name, root in roots.items()
+        for pool in load_pools(name, root, split, findings, without_test=name in without_test)
+    ]
+    _refuse_shared_names(pools)
     builder = Builder(pools, spec, split, seed)
     path = out / f"{split}.jsonl"
     tally = Tally()
@@ -146,8 +153,8 @@ def _counted(samples: Iterator[Sample], tally: Tally) -> Iterator[Sample]:
         yield sample
 
 
-def load_pool(name: str, root: Path, split: str, findings: Findings, *, without_test: bool = False) -> Pool:
-    """Reads one split of one source into a pool.
+def load_pools(name: str, root: Path, split: str, findings: Findings, *, without_test: bool = False) -> list[Pool]:
+    """Reads one split into a pool per source that its rows name: pairs are made within one source.
 
     Sources without a curated list (users' own data) compare every class with itself only.
 
@@ -156,17 +163,33 @@ def load_pool(name: str, root: Path, split: str, findings: Findings, *, without_
         SampleError: fewer than two usable images.
     """
     images = _noting_absent(_read(name, root, split, findings, without_test), findings)
-    views = view_images(images, findings)
-    if name in classes.SOURCES:
-        return Pool(name, split, views, classes.comparable_classes(name))
-    logger.info("%s has no list of comparable classes: every class is compared with itself only", name)
-    return Pool(name, split, views, {c: frozenset({c}) for view in views for c in view.classes})
+    views: dict[str, list[ImageView]] = {}
+    for view in view_images(images, findings):
+        views.setdefault(view.source, []).append(view)
+    return [_pool(source, split, some) for source, some in (views or {name: []}).items()]
+
+
+def _pool(source: str, split: str, views: list[ImageView]) -> Pool:
+    if source in classes.SOURCES:
+        return Pool(source, split, views, classes.comparable_classes(source))
+    logger.info("%s has no list of comparable classes: every class is compared with itself only", source)
+    return Pool(source, split, views, {c: frozenset({c}) for view in views for c in view.classes})
+
+
+def _refuse_shared_names(pools: Sequence[Pool]) -> None:
+    names = Counter(pool.source for pool in pools)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise ConfigError(
+            f"rows of two --source arguments name the source {twice[0]!r}",
+            mend="give them different names in their rows, or put them into one file",
+        )
 
 
 def _noting_absent(images: Iterator[AnnotatedImage], findings: Findings) -> Iterator[AnnotatedImage]:
     """Dialogues can be built before the pictures are there, but nobody should find out in training."""
     for image in images:
-        if not Path(image.path).is_file():
+        if not os.path.isfile(image.path):  # False, too, for names that no file can have
             findings.add("picture_absent", image.path)
         yield image
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from ...errors import ConfigError
 from ...files import read_json
@@ -89,9 +91,14 @@ class MixedPartsSpec:
         for name in values:
             if name not in known:
                 raise ConfigError(f"unknown field {name!r}", where=str(path), mend=did_you_mean(name, known))
-        if "set_sizes" in values:
-            values["set_sizes"] = {int(size): weight for size, weight in values["set_sizes"].items()}
-        return cls(**values)
+        try:
+            spec: MixedPartsSpec = TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
+        except ValidationError as cause:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in cause.errors())
+            raise ConfigError(
+                f"the MixedParts spec is not usable: {faults}", where=str(path), mend="correct it"
+            ) from cause
+        return spec
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -34,8 +34,9 @@ class ClassView:
 
 @dataclass(frozen=True)
 class ImageView:
-    """One image: its file and the classes visible in it."""
+    """One image: where it is from, its file and the classes visible in it."""
 
+    source: str
     image_id: str
     ref: ImageRef
     classes: dict[str, ClassView]
@@ -83,7 +84,7 @@ def view_image(image: AnnotatedImage, findings: Findings) -> ImageView | None:
     pixels = image.height * image.width
     views = {name: _class_view(masks[name], parts.get(name, {}), pixels) for name in sorted(masks)}
     ref = ImageRef(path=image.path, height=image.height, width=image.width)
-    return ImageView(image.image_id, ref, views)
+    return ImageView(image.source, image.image_id, ref, views)
 
 
 def _spoken(name: str, where: str, findings: Findings) -> str:
@@ -106,7 +107,7 @@ def view_images(images: Iterable[AnnotatedImage], findings: Findings) -> list[Im
     views: list[ImageView] = []
     seen: set[str] = set()
     for image in images:
-        keys = {f"id {image.image_id}", f"file {image.path}"}
+        keys = {f"id {image.source} {image.image_id}", f"file {image.path}"}
         if seen & keys:
             findings.add("duplicate_image", f"{image.source}/{image.split} image {image.image_id}", image.path)
             continue
