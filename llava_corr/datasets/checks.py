@@ -47,8 +47,13 @@ ROLES = {
     "common_parts": {"object", "common"},
     "unique_parts": {"object", "unique"},
 }
-_IDENTIFIER = re.compile(r"\(IMAGE(\d{1,9})\)")
-_MARKED = re.compile(rf"{IMAGE}\s*\(IMAGE(\d{{1,9}})\)")
+_IDENTIFIER = re.compile(r"\(IMAGE(\d+)\)")
+_MARKED = re.compile(rf"{IMAGE}\s*\(IMAGE(\d+)\)")
+
+
+def _number(digits: str) -> int:
+    """Nine digits tell an identifier that is out of range as well as thousands do."""
+    return int(digits[:9])
 
 
 def check_sample(sample: Sample) -> list[Fault]:
@@ -62,11 +67,11 @@ def _check_question(sample: Sample) -> Iterator[Fault]:
     markers = question.count(IMAGE)
     if markers != count or not count:
         yield "marker_count", f"{markers} {IMAGE} for {count} images"
-    numbers = [int(n) for n in _IDENTIFIER.findall(question)]
+    numbers = [_number(n) for n in _IDENTIFIER.findall(question)]
     wrong = sorted({n for n in numbers if not 1 <= n <= count})
     if wrong:
         yield "identifier_out_of_range", f"the question names {_identifiers(wrong)}, there are {count} images"
-    marked = [int(n) for n in _MARKED.findall(question)]
+    marked = [_number(n) for n in _MARKED.findall(question)]
     if numbers and not wrong and markers == count and marked != list(range(1, count + 1)):
         yield "identifier_order", f"{IMAGE} markers carry {_identifiers(marked)}"
     if any(IMAGE in turn.assistant for turn in sample.turns):
