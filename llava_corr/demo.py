@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from .errors import LlavaCorrError
-from .files import read_json, resource, write_json
+from .files import append_line, read_json, resource, write_json, write_lines
 from .training.runs import update_run
 
 logger = logging.getLogger(__name__)
@@ -191,26 +191,24 @@ def _follow(stage: Stage, label: str, logs: Path) -> float:
     environment = (
         os.environ | ALLOCATOR | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     )
-    with path.open("w", encoding="utf-8") as log:
-        log.write(f"$ {shlex.join(stage.command)}\n")
-        _line(f"{label} ...")
-        process = subprocess.Popen(
-            stage.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=Path.cwd()
-        )
-        peak = PeakMemory(process.pid)
-        try:
-            for piece in _pieces(process):
-                if BAR.search(piece):
-                    _line(f"{label}: {piece.strip()}")
-                else:
-                    log.write(piece + "\n")
-            code = process.wait()
-        except BaseException:  # an interrupt, a full disk: no stage runs on alone; it may save what it has
+    write_lines(path, [f"$ {shlex.join(stage.command)}"])
+    _line(f"{label} ...")
+    process = subprocess.Popen(
+        stage.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=Path.cwd()
+    )
+    peak = PeakMemory(process.pid)
+    try:
+        for piece in _pieces(process):
+            if BAR.search(piece):
+                _line(f"{label}: {piece.strip()}")
+            else:
+                append_line(path, piece)
+        code = process.wait()
+    finally:
+        if process.poll() is None:  # after an interrupt, a full disk: no stage runs on alone; it saves what it has
             process.terminate()
             process.wait()
-            raise
-        finally:
-            held = peak.stop()
+        held = peak.stop()
     if code:
         _line("")
         tail = "\n".join(path.read_text(encoding="utf-8").splitlines()[-15:])

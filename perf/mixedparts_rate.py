@@ -1,6 +1,6 @@
 """How many MixedParts samples one core assembles and writes per second, once the masks are loaded.
 
-    OMP_NUM_THREADS=1 python perf/mixedparts_rate.py [--images 2000] [--samples 20000] [--out result.json]
+    python perf/mixedparts_rate.py [--images 2000] [--samples 20000] [--out result.json]
 
 Random annotations in the shape of the three sources: PACO-like clutter with 1 to 8 objects, one animal per picture,
 rooms with 3 to 12 objects; 640 x 480 masks. Merging the instances of an image is timed apart from assembling.

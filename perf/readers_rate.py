@@ -1,6 +1,6 @@
 """Reading rate of every source, in images per second.
 
-    OMP_NUM_THREADS=1 python perf/readers_rate.py [--images 200] [--objects 5] [--parts 3] [--out result.json]
+    python perf/readers_rate.py [--images 200] [--objects 5] [--parts 3] [--out result.json]
 
 Writes one synthetic split per format with the project's own writers (640 x 480, irregular masks), reads it back and
 prints one row per source: rate of the whole read, and with every image file decoded (``check_images``). Nothing is
@@ -84,7 +84,9 @@ def picture(name: str, root: Path, index: int, objects: int, parts: int) -> Anno
         names = part_names(name)[:parts]
         masks = [Mask.from_array(pixels & (inner == i)) for i in range(1, len(names) + 1)]
         found = tuple(Part(name=n, mask=m) for n, m in zip(names, masks, strict=True) if m.area)
-        things.append(ImageObject(category=CATEGORY[name], instance_id="0", mask=Mask.from_array(pixels), parts=found))
+        things.append(
+            ImageObject(category=CATEGORY[name], instance_id=str(value), mask=Mask.from_array(pixels), parts=found)
+        )
     relative = import_module(f"llava_corr.world.writers.{name}").image_path(str(index), "train", CATEGORY[name])
     path = root / relative
     path.parent.mkdir(parents=True, exist_ok=True)

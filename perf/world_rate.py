@@ -1,12 +1,11 @@
 """How fast the embedded world is made: pictures per second on one core, with 1, 4 and 8 objects, and where time goes.
 
-    MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=10000000000 OMP_NUM_THREADS=1 \
-      taskset -c 1 python perf/world_rate.py --out perf/world_rate.json
+    taskset -c 1 python perf/world_rate.py --out perf/world_rate.json
 
-The first two keep glibc from returning buffers to the system, as `llava-corr demo` does. A picture counts from drawing
-its objects (every instance is new: no shape is reused) to its JPEG bytes and run-length encoded masks. One object is
-the partimagenet flavour, four and eight are the clutter of paco_lvis with exactly that many labelled objects. Times are
-processor time of this process, so other work on the machine disturbs them less.
+A picture counts from drawing its objects (every instance is new: no shape is reused) to its JPEG bytes and run-length
+encoded masks. One object is the partimagenet flavour, four and eight are the clutter of paco_lvis with exactly that many
+labelled objects. Times are processor time of this process, so other work on the machine disturbs them less. One BLAS
+thread, as in the workers of `llava-corr world`.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from llava_corr.errors import Findings
 from llava_corr.files import write_json
@@ -117,7 +117,8 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--out", help="JSON file for the result")
     args = parser.parse_args()
-    rows = [measure(objects, args.images, args.size) for objects in (1, 4, 8)]
+    with threadpool_limits(1, "blas"):
+        rows = [measure(objects, args.images, args.size) for objects in (1, 4, 8)]
     for row in rows:
         print(
             f"{row['objects']} objects: {row['images_per_second']} images/s (median {row['images_per_second_median']})"

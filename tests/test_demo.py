@@ -2,8 +2,12 @@
 
 import argparse
 import json
+import signal
+import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 from llava_corr import demo
@@ -79,9 +83,30 @@ def test_a_failing_stage_is_shown_and_the_next_call_goes_on_there(tmp_path, plan
     assert (tmp_path / "out" / "made.txt").read_text() == "x"
 
 
-def test_peak_memory_counts_children(tmp_path):
-    import subprocess
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from llava_corr import demo
+out = Path(sys.argv[1])
+code = f"import os, pathlib, time; pathlib.Path({str(out / 'pid')!r}).write_text(str(os.getpid())); time.sleep(300)"
+demo._follow(demo.Stage("long", [sys.executable, "-c", code], out / "never"), "long", out)
+"""
 
+
+def test_no_stage_runs_on_after_an_interrupt(tmp_path):
+    caller = subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(tmp_path)], stderr=subprocess.PIPE)
+    pid = tmp_path / "pid"
+    patience = time.monotonic() + 60
+    while not (pid.exists() and pid.read_text()) and time.monotonic() < patience:
+        time.sleep(0.05)
+    stage = psutil.Process(int(pid.read_text()))
+    caller.send_signal(signal.SIGINT)  # to the caller alone, where a terminal would send it to both
+    _, errors = caller.communicate(timeout=60)
+    assert b"KeyboardInterrupt" in errors
+    assert not stage.is_running()
+
+
+def test_peak_memory_counts_children(tmp_path):
     inner = "x = bytearray(200_000_000); import time; time.sleep(2)"
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
     process = subprocess.Popen([sys.executable, "-c", outer])

@@ -19,6 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -300,8 +301,13 @@ def _whole_mask(
 
 def _check_class(category: Row, image_class: ImageClass, where: str, findings: Findings) -> None:
     """The object file names classes by synset, by label or by number; a name that is another class's is listed."""
-    name = str(category["name"]).lower().strip()
-    others = {c.synset: c.synset for c in partimagenet_classes().values()}
-    others |= {row["label"].lower(): row["synset"] for row in load("partimagenet_synsets")["classes"]}
-    if others.get(name, image_class.synset) != image_class.synset:
+    named = _synset_of_name().get(str(category["name"]).lower().strip(), image_class.synset)
+    if named != image_class.synset:
         findings.add("whole_of_other_class", where, f"{category['name']!r} in a picture of {image_class.synset}; kept")
+
+
+@cache
+def _synset_of_name() -> dict[str, str]:
+    """Synset or label, in lower case -> synset."""
+    rows = load("partimagenet_synsets")["classes"]
+    return {row[key].lower(): row["synset"] for key in ("label", "synset") for row in rows}

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from ..errors import ConfigError, Finding, Findings
@@ -174,18 +175,22 @@ def _each(chunks: Sequence[_Chunk], processes: int) -> Iterator[int]:
 
 def _make_chunk(chunk: _Chunk) -> int:
     """Renders a chunk's pictures, then writes its rows; returns the number of pictures."""
-    rows = []
-    for index in range(chunk.start, chunk.stop):
-        findings = Findings()
-        rendered, record = make_picture(chunk.world, chunk.flavour, chunk.split, index, findings)
-        path = flavour_root(chunk.root, chunk.flavour, chunk.split) / record.path
-        with atomic_write(path, "wb") as handle:
-            handle.write(encode_jpeg(rendered.image))
-        facts = scene_facts(rendered, record, measure_hidden=index % MEASURE_EVERY == 0)
-        rows.append({"image": record.model_dump(), "facts": facts.model_dump(), "findings": findings.to_json()})
+    with threadpool_limits(1, "blas"):  # the products are small: threads would only wait for each other
+        rows = [_make_row(chunk, index) for index in range(chunk.start, chunk.stop)]
     with atomic_write(chunk.rows_path) as handle:
         handle.writelines(json.dumps(row) + "\n" for row in rows)
     return len(rows)
+
+
+def _make_row(chunk: _Chunk, index: int) -> dict[str, Any]:
+    """Renders and writes one picture; what is to be known of it."""
+    findings = Findings()
+    rendered, record = make_picture(chunk.world, chunk.flavour, chunk.split, index, findings)
+    path = flavour_root(chunk.root, chunk.flavour, chunk.split) / record.path
+    with atomic_write(path, "wb") as handle:
+        handle.write(encode_jpeg(rendered.image))
+    facts = scene_facts(rendered, record, measure_hidden=index % MEASURE_EVERY == 0)
+    return {"image": record.model_dump(), "facts": facts.model_dump(), "findings": findings.to_json()}
 
 
 def encode_jpeg(pixels: Any) -> bytes:
