@@ -3,7 +3,7 @@
     taskset -c 1 python perf/world_rate.py --out perf/world_rate.json
 
 A picture counts from drawing its objects (every instance is new: no shape is reused) to its JPEG bytes and run-length
-encoded masks. One object is the partimagenet flavour, four and eight are the clutter of paco_lvis with exactly that many
+encoded masks. One object is the partimagenet flavour, four and eight are the clutter of paco_lvis with exactly so many
 labelled objects. Times are processor time of this process, so other work on the machine disturbs them less. One BLAS
 thread, as in the workers of `llava-corr world`.
 """
