@@ -8,14 +8,16 @@ these objects: builders hand plain numbers on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .errors import ConfigError
 from .files import resource
@@ -36,14 +38,16 @@ class TokenizerSection(Section):
 
 
 class VisionSection(Section):
-    """EVA-CLIP tower (InstructBLIP's); the defaults are EVA-CLIP-g."""
+    """Vision tower; the defaults are EVA-CLIP-g (InstructBLIP's)."""
 
+    kind: Literal["eva_clip", "clip"] = "eva_clip"
     image_size: int = 224
     patch_size: int = 14
     hidden_size: int = 1408
     num_hidden_layers: int = 39
     num_attention_heads: int = 16
     intermediate_size: int = 6144
+    feature_layer: int = Field(-1, lt=0, description="hidden state that is used: -1 the output, -2 LLaVA's choice")
 
 
 class QFormerSection(Section):
@@ -56,6 +60,46 @@ class QFormerSection(Section):
     intermediate_size: int = 3072
     cross_attention_frequency: int = 2
     dropout: float = Field(0.1, ge=0, lt=1, description="while it is trained; 0 where a run is short")
+
+
+class CorrespondenceSection(Section):
+    """Correspondence extraction (CEM): DINOv2 and the cross-attention; the defaults are ViT-g/14 (facts 5.2)."""
+
+    image_size: int = Field(224, description="side of the pictures DINOv2 sees: the same grid as the vision tower's")
+    pretrained_size: int = Field(518, description="side that its position embeddings are stored for")
+    patch_size: int = 14
+    hidden_size: int = 1536
+    num_hidden_layers: int = 40
+    num_attention_heads: int = 24
+    mlp_ratio: int = 4
+    swiglu: bool = Field(True, description="ViT-g's feed-forward layers; false for ViT-S, B and L")
+    registers: int = Field(0, ge=0, description="register tokens of the variants that have them")
+    attention_heads: int = Field(16, gt=0, description="heads of the cross-attention")
+    residual: bool = Field(True, description="add what was found to the patches, from zero on")
+
+
+class AdaptationSection(Section):
+    """Correspondence adaptation (CAM) before some layers of the trunk."""
+
+    layers: tuple[str, ...] = Field(("1/3", "2/3"), description="shares of the trunk's depth; rounded up")
+    guidance: bool = Field(True, description="by the prompt's last state")
+    requery: bool = Field(True, description="ask the Q-Former again; without it the guidance itself goes back")
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _fractions(cls, layers: Any) -> tuple[str, ...]:
+        for layer in layers if isinstance(layers, (list, tuple)) else [layers]:
+            try:
+                inside = 0 <= Fraction(str(layer)) < 1
+            except (ValueError, ZeroDivisionError):
+                inside = False
+            if not inside:
+                raise ValueError(f"{layer!r} is no share of the depth; write a list such as ['1/3', '2/3']")
+        return tuple(str(layer) for layer in layers)
+
+    def indexes(self, num_layers: int) -> list[int]:
+        """n in "before layer n", counted from 0: 11 and 22 of 32 (facts 5.3 row 3)."""
+        return [math.ceil(Fraction(layer) * num_layers) for layer in self.layers]
 
 
 class TrunkSection(Section):
@@ -91,9 +135,19 @@ class ModelSection(Section):
     weights: str | None = Field(
         None, description="model folder or hub id to start from, tokenizer included; the sizes below must be its own"
     )
+    quantise_trunk: bool = Field(False, description="hold the frozen trunk in 4 bits (NF4); needs the quant extra")
+    frozen_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="what frozen weights are held in; what is trained stays in float32"
+    )
+    max_images_per_tower_pass: int | None = Field(
+        None, gt=0, description="pictures that go through a tower at once; less memory, the same result"
+    )
     tokenizer: TokenizerSection = TokenizerSection()
     vision: VisionSection = VisionSection()
-    qformer: QFormerSection = QFormerSection()
+    qformer: QFormerSection | None = Field(QFormerSection(), description="null: every patch becomes a token")
+    projection: Literal["linear", "mlp"] = Field("linear", description="into the trunk's width")
+    correspondence: CorrespondenceSection | None = Field(CorrespondenceSection(), description="null: no DINOv2")
+    adaptation: AdaptationSection | None = Field(AdaptationSection(), description="null: first pass only")
     trunk: TrunkSection = TrunkSection()
     grounding: GroundingSection = GroundingSection()
     attention: Literal["sdpa", "eager", "flash_attention_2"] = Field(
@@ -138,6 +192,18 @@ class LossSection(Section):
         return self.mask > 0 or self.dice > 0
 
 
+class LoraSection(Section):
+    """Low-rank adapter of the trunk's attention; the defaults are the paper's (C.1)."""
+
+    rank: int = Field(8, gt=0)
+    alpha: int = Field(16, gt=0)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    targets: tuple[Literal["q_proj", "k_proj", "v_proj", "o_proj"], ...] = ("q_proj", "v_proj")
+    token_rows: tuple[str, ...] = Field(
+        (), description="special tokens whose rows are trained: [SEG], <p> and </p> on any base but GLaMM"
+    )
+
+
 class TrainingSection(Section):
     """Optimisation; the defaults are the paper's (C.1)."""
 
@@ -153,7 +219,12 @@ class TrainingSection(Section):
     bf16: bool = True
     gradient_checkpointing: bool = False
     losses: LossSection = LossSection()
-    freeze: tuple[str, ...] = Field((), description="parameters that are not trained, by how their names begin")
+    lora: LoraSection | None = Field(LoraSection(), description="adapter of the trunk's attention; null: none")
+    trainable: tuple[str, ...] = Field(
+        ("correspondence.attention", "adaptation", "grounding.sam.mask_decoder"),
+        description="parts that are trained besides, by name; [all] trains everything, without lora. Parts that the "
+        "model lacks by configuration may be named",
+    )
     deepspeed: str | None = Field("zero2.json", description="file in zero_configs/, or a path; null trains without")
     logging_steps: int = Field(10, gt=0)
     save_steps: int = Field(500, gt=0)

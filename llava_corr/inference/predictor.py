@@ -27,6 +27,7 @@ from ..models.processing import LlavaCorrProcessor
 from ..records import Dialogue, Mask, Prediction, Sample, Segment
 
 Picture = NDArray[np.uint8]
+PROMPT = ("input_ids", "attention_mask", "guide_positions", "image_index", "image_owner")
 
 
 class Predictor:
@@ -112,11 +113,11 @@ class Predictor:
         generating, and for a [SEG] that comes first or last)."""
         batch = self.processor(dialogues, pictures, padding_side="left").to(self.model.device)
         tokenizer = self.processor.tokenizer
+        seen = self.model.features(**batch)  # once, for both passes
         tokens = self.model.answer(
-            batch["input_ids"],
-            batch["attention_mask"],
-            batch["pixel_values"],
-            batch["image_index"],
+            **{name: batch[name] for name in PROMPT},
+            patches=seen["patches"],
+            semantic=seen.get("semantic"),
             max_new_tokens=self.max_new_tokens,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
@@ -128,7 +129,7 @@ class Predictor:
             self._placed(parse_answer(text, len(size)), row)
             for (text, _), size, row in zip(answers, sizes, tokens.tolist(), strict=True)
         ]
-        segments = self._draw(batch, tokens, parsed, sizes)
+        segments = self._draw(batch, seen, tokens, parsed, sizes)
         return [
             Prediction(
                 sample_id=dialogue.id,
@@ -178,6 +179,7 @@ class Predictor:
     def _draw(
         self,
         batch: Mapping[str, Tensor],
+        seen: Mapping[str, Tensor],
         tokens: Tensor,
         parsed: Sequence[ParsedAnswer],
         sizes: Sequence[Sequence[tuple[int, int]]],
@@ -199,11 +201,8 @@ class Predictor:
             return [[] for _ in parsed]
         device = ids.device
         output = self.model(
-            input_ids=ids,
-            attention_mask=attention,
-            pixel_values=batch["pixel_values"],
-            image_index=batch["image_index"],
-            grounding_pixels=batch["grounding_pixels"],
+            **{name: batch[name] for name in PROMPT} | {"input_ids": ids, "attention_mask": attention},
+            **seen,
             grounding_sizes=batch["grounding_sizes"],
             seg_positions=torch.tensor(positions, device=device),
             seg_image=torch.tensor(images, device=device),

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import (
+    CLIPVisionConfig,
+    Dinov2Config,
+    Dinov2WithRegistersConfig,
     InstructBlipQFormerConfig,
     InstructBlipVisionConfig,
     LlamaConfig,
+    PreTrainedConfig,
     PreTrainedTokenizerBase,
     SamConfig,
     SamMaskDecoderConfig,
@@ -17,12 +23,14 @@ from transformers import (
     SamVisionConfig,
 )
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from ..config import GroundingSection, ModelSection
+from ..config import CorrespondenceSection, GroundingSection, ModelSection, VisionSection
 from ..errors import ConfigError
 from ..grammar import IMAGE, SEG
 from .configuration import LlavaCorrConfig
+from .modeling import LlavaCorrForConditionalGeneration
 from .processing import LlavaCorrProcessor
 
 # Spread of the decoder's random position code: 1 in SAM's release, for a grid of 64 x 64 cells; on other grids the same
@@ -30,46 +38,105 @@ from .processing import LlavaCorrProcessor
 SAM_GRID = 64
 
 
-def build_config(model: ModelSection, tokenizer: PreTrainedTokenizerBase) -> LlavaCorrConfig:
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a configuration takes from a tokenizer: sizes and ids."""
+
+    size: int
+    bos: int
+    eos: int
+    pad: int
+    image: int
+    seg: int
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
+        """Of a tokenizer that knows the grammar's special tokens.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        ids = {name: _token_id(tokenizer, token) for name, token in (("image", IMAGE), ("seg", SEG))}
+        bos, eos, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
+        if bos is None or eos is None or pad is None:
+            raise ConfigError("the tokenizer lacks a beginning, end or padding token", mend="use a Llama tokenizer")
+        return cls(len(tokenizer), bos, eos, pad, **ids)
+
+    @classmethod
+    def glamm(cls) -> Vocabulary:
+        """GLaMM's 32,007 rows (facts 1.2); <image> is not among them."""
+        return cls(32007, bos=1, eos=2, pad=0, image=-200, seg=32004)
+
+
+def build_config(model: ModelSection, vocabulary: Vocabulary) -> LlavaCorrConfig:
     """The transformers configuration of a model section.
 
     Raises:
-        ConfigError: sizes that transformers refuses, such as a width that the number of heads does not divide.
+        ConfigError: sizes that transformers refuses, such as a width that the number of heads does not divide, or parts
+            that cannot work together.
     """
     try:
-        return _build_config(model, tokenizer)
+        return _build_config(model, vocabulary)
     except (ValueError, TypeError, StrictDataclassError) as cause:
         raise ConfigError(
             f"no model has these sizes: {cause}", where="model", mend="correct the model section"
         ) from cause
 
 
-def _build_config(model: ModelSection, tokenizer: PreTrainedTokenizerBase) -> LlavaCorrConfig:
+def _build_config(model: ModelSection, vocabulary: Vocabulary) -> LlavaCorrConfig:
     spread = {"initializer_range": model.initializer_range}
-    vision = model.vision.model_dump() | spread
-    qformer = model.qformer.model_dump(exclude={"num_query_tokens", "dropout"}) | spread
-    qformer |= dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), model.qformer.dropout)
-    trunk = model.trunk.model_dump() | spread
+    vision = model.vision.model_dump(exclude={"kind", "feature_layer"}) | spread
+    tower = CLIPVisionConfig if model.vision.kind == "clip" else InstructBlipVisionConfig
+    adaptation = model.adaptation
     return LlavaCorrConfig(
-        vision_config=InstructBlipVisionConfig(**vision),
-        qformer_config=InstructBlipQFormerConfig(
-            **qformer, encoder_hidden_size=model.vision.hidden_size, vocab_size=1, max_position_embeddings=1
-        ),
+        vision_config=tower(**vision),
+        qformer_config=_qformer_config(model) if model.qformer else None,
+        semantic_config=_semantic_config(model.correspondence, spread) if model.correspondence else None,
         text_config=LlamaConfig(
-            **trunk,
-            vocab_size=len(tokenizer),
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            **(model.trunk.model_dump() | spread),
+            vocab_size=vocabulary.size,
+            bos_token_id=vocabulary.bos,
+            eos_token_id=vocabulary.eos,
+            pad_token_id=vocabulary.pad,
             tie_word_embeddings=False,
         ),
         grounding_config=_sam_config(model.grounding, model.initializer_range),
         attn_implementation=model.attention,
         initializer_range=model.initializer_range,
-        num_query_tokens=model.qformer.num_query_tokens,
-        image_token_id=_token_id(tokenizer, IMAGE),
-        seg_token_id=_token_id(tokenizer, SEG),
+        num_query_tokens=model.qformer.num_query_tokens if model.qformer else 0,
+        projection=model.projection,
+        vision_feature_layer=model.vision.feature_layer,
+        correspondence_heads=model.correspondence.attention_heads if model.correspondence else 1,
+        correspondence_residual=model.correspondence.residual if model.correspondence else True,
+        semantic_size=model.correspondence.image_size if model.correspondence else model.vision.image_size,
+        adaptation_layers=adaptation.indexes(model.trunk.num_hidden_layers) if adaptation else [],
+        adaptation_guidance=adaptation.guidance if adaptation else True,
+        adaptation_requery=adaptation.requery if adaptation else True,
+        image_token_id=vocabulary.image,
+        seg_token_id=vocabulary.seg,
     )
+
+
+def _qformer_config(model: ModelSection) -> InstructBlipQFormerConfig:
+    assert model.qformer is not None
+    sizes = model.qformer.model_dump(exclude={"num_query_tokens", "dropout"})
+    sizes |= dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), model.qformer.dropout)
+    return InstructBlipQFormerConfig(
+        **sizes,
+        initializer_range=model.initializer_range,
+        encoder_hidden_size=model.vision.hidden_size,
+        vocab_size=1,  # the text branch is left out
+        max_position_embeddings=1,
+    )
+
+
+def _semantic_config(section: CorrespondenceSection, spread: dict[str, float]) -> PreTrainedConfig:
+    named = ("patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio")
+    sizes: dict[str, Any] = section.model_dump(include=set(named)) | spread
+    sizes |= {"use_swiglu_ffn": section.swiglu, "image_size": section.pretrained_size}
+    if section.registers:
+        return Dinov2WithRegistersConfig(**sizes, num_register_tokens=section.registers)
+    return Dinov2Config(**sizes)
 
 
 # What a configuration also holds: where it comes from, how it is run, how fresh weights would be drawn.
@@ -158,13 +225,32 @@ def build_processor(model: ModelSection, tokenizer: PreTrainedTokenizerBase, mas
             mend="choose a divisor, for example a quarter of it: the size at which the decoder draws",
         )
     tokenizer.model_max_length = model.trunk.max_position_embeddings
-    side = {"height": model.vision.image_size, "width": model.vision.image_size}
     square = {"height": canvas, "width": canvas}
+    config = build_config(model, Vocabulary.of(tokenizer))
+    own_view = config.semantic_config is not None and (
+        config.semantic_size != model.vision.image_size or model.vision.kind == "clip"
+    )
     return LlavaCorrProcessor(
-        image_processor=BlipImageProcessorPil(size=side),
+        image_processor=_image_processor(model.vision),
         grounding_image_processor=SamImageProcessorPil(size={"longest_edge": canvas}, pad_size=square),
         tokenizer=tokenizer,
-        num_query_tokens=model.qformer.num_query_tokens,
+        tokens_per_image=config.tokens_per_image,
+        semantic_size=config.semantic_size if own_view else None,
         system=model.system,
         mask_size=mask_size,
     )
+
+
+def _image_processor(vision: VisionSection) -> BlipImageProcessorPil | CLIPImageProcessorPil:
+    side = {"height": vision.image_size, "width": vision.image_size}
+    if vision.kind == "clip":
+        return CLIPImageProcessorPil(size={"shortest_edge": vision.image_size}, crop_size=side)
+    return BlipImageProcessorPil(size=side)
+
+
+@torch.no_grad()
+def halve_frozen(model: LlavaCorrForConditionalGeneration) -> None:
+    """Holds frozen weights in bfloat16; what is trained stays in float32, so that small steps are not lost."""
+    for parameter in model.parameters():
+        if not parameter.requires_grad and parameter.dtype == torch.float32:
+            parameter.data = parameter.data.bfloat16()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from transformers import BitsAndBytesConfig
 
-from ..errors import CheckpointError, StorageError
+from ..errors import CheckpointError, ConfigError, StorageError
+from .adapters import MANIFEST, merge_release, read_trained
 from .configuration import LlavaCorrConfig
 from .modeling import LlavaCorrForConditionalGeneration
 from .processing import LlavaCorrProcessor
@@ -30,18 +33,41 @@ def load_config(path: str | Path) -> LlavaCorrConfig:
         return LlavaCorrConfig.from_pretrained(path)
 
 
-def load_model(path: str | Path, **options: Any) -> LlavaCorrForConditionalGeneration:
-    """Model of a folder or hub id in fp32, in eval mode.
+def load_model(
+    path: str | Path, *, base: str | Path | None = None, quantise_trunk: bool = False, **options: Any
+) -> LlavaCorrForConditionalGeneration:
+    """Model of a folder or hub id in fp32, in eval mode; trained parts are merged into the base they name.
 
     Args:
+        base: where the base of a folder of trained parts lies now, if not where its manifest says.
+        quantise_trunk: hold the trunk's linears in 4 bits (NF4, bitsandbytes).
         options: for ``from_pretrained``.
 
     Raises:
-        CheckpointError: a file is missing or broken, or weights are missing, left over or of another shape.
+        CheckpointError: a file is missing or broken, weights are missing, left over or of another shape, or the base
+            is another one.
     """
+    folder = Path(path)
+    if (folder / MANIFEST).is_file():
+        described = read_trained(folder)[0].get("base") or {}
+        place = base or described.get("path")
+        if place is None:
+            raise CheckpointError("trained parts that name no base", where=str(folder), mend="name it: base=...")
+        found = identify(place)
+        if found["fingerprint"] != described.get("fingerprint"):
+            raise CheckpointError(
+                "the base of these trained parts has other weights now",
+                where=f"{folder}, base {place}",
+                mend="point to the base they were trained on",
+            )
+        model = load_model(place, quantise_trunk=quantise_trunk, **options)
+        with _named(folder):
+            return merge_release(model, folder).eval()
+    if quantise_trunk:
+        options["quantization_config"] = _four_bits()
     with _named(path):  # sizes that do not match are listed below, with the other faults
         loaded: Any = LlavaCorrForConditionalGeneration.from_pretrained(
-            path, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, **options
+            path, **({"dtype": torch.float32} | options), output_loading_info=True, ignore_mismatched_sizes=True
         )
     model, found = loaded
     faults = [
@@ -52,6 +78,52 @@ def load_model(path: str | Path, **options: Any) -> LlavaCorrForConditionalGener
     if faults:
         raise CheckpointError("weights and configuration do not fit:\n" + "\n".join(faults), where=str(path), mend=MEND)
     return model
+
+
+def _four_bits() -> BitsAndBytesConfig:
+    """The trunk's linears in NF4; towers, CEM, CAMs, decoder and the output layer stay as they are."""
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as cause:
+        raise ConfigError(
+            "a trunk in 4 bits needs bitsandbytes", where="model.quantise_trunk", mend="pip install llava-corr[quant]"
+        ) from cause
+    whole = ["visual_tokens", "correspondence", "adaptation", "seg_projection", "grounding", "lm_head"]
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        llm_int8_skip_modules=whole,
+    )
+
+
+SAMPLED = 1 << 20  # bytes read of each weight file at its beginning, middle and end
+
+
+def identify(path: str | Path) -> dict[str, str]:
+    """Where a model lies and a fingerprint of it: the hub's commit, or a hash over its configuration and samples of
+    its weight files (sizes, and a megabyte at the beginning, in the middle and at the end of each).
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        commit = getattr(load_config(path), "_commit_hash", None)
+        return {"path": str(path), "fingerprint": str(commit)}
+    digest = hashlib.sha256()
+    files = sorted([folder / "config.json", *folder.glob("*.safetensors")])
+    try:
+        for file in files:
+            size = file.stat().st_size
+            digest.update(f"{file.name} {size}\n".encode())
+            with file.open("rb") as handle:
+                for start in (0, size // 2, max(0, size - SAMPLED)):
+                    handle.seek(start)
+                    digest.update(handle.read(SAMPLED))
+    except OSError as cause:
+        raise CheckpointError(f"no model can be read: {cause}", where=str(path), mend=MEND) from cause
+    return {"path": str(folder.resolve()), "fingerprint": digest.hexdigest()}
 
 
 def load_processor(path: str | Path) -> LlavaCorrProcessor:

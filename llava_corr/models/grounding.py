@@ -28,13 +28,11 @@ class Grounding(nn.Module):
         self.sam = SamModel._from_config(config)
         # transformers asks only a model's direct children for tied weights; SAM, with its position code, lies deeper
         self.all_tied_weights_keys = {f"sam.{k}": f"sam.{v}" for k, v in self.sam.all_tied_weights_keys.items()}
-        self._freeze_what_has_no_loss()
 
-    def _freeze_what_has_no_loss(self) -> None:
-        """Only mask token 0 is decoded, and points, boxes and masks never prompt: the rest gets no gradient."""
-        decoder = self.sam.mask_decoder
-        for module in (self.sam.prompt_encoder, decoder.iou_prediction_head, *decoder.output_hypernetworks_mlps[1:]):
-            module.requires_grad_(False)
+    def without_gradient(self) -> list[str]:
+        """Parameters that no mask depends on: points, boxes and masks never prompt."""
+        prompts = ("point_embed", "not_a_point_embed", "mask_embed", "shared_embedding")
+        return [*(f"sam.prompt_encoder.{name}" for name in prompts), "sam.shared_image_embedding"]
 
     def encode(self, pixels_UCHW: Tensor) -> Tensor:
         """Grounding features U x G x h x w of the padded square pictures."""
@@ -43,6 +41,9 @@ class Grounding(nn.Module):
     def decode(self, features_UGhw: Tensor, prompts_KG: Tensor, image_of_K: Tensor) -> Tensor:
         """Mask logits K x H x W of all masks of the batch in one decoder call; masks do not see one another.
 
+        Only mask token 0 is decoded (facts 1.5); the IoU head, which has no loss, is touched at weight 0, so that every
+        parameter of the decoder gets a gradient on every rank.
+
         Args:
             features_UGhw: what :meth:`encode` returned.
             prompts_KG: projected [SEG] states.
@@ -50,12 +51,13 @@ class Grounding(nn.Module):
         """
         features = features_UGhw[image_of_K]
         position = self.sam.get_image_wide_positional_embeddings().to(features.dtype)
-        dense = self.sam.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
-        logits, _ = self.sam.mask_decoder(
+        no_mask = self.sam.prompt_encoder.no_mask_embed
+        dense = no_mask(image_of_K.new_zeros(1)).reshape(1, -1, 1, 1)
+        logits, quality = self.sam.mask_decoder(
             image_embeddings=features,
             image_positional_embeddings=position.expand(len(features), -1, -1, -1),
             sparse_prompt_embeddings=prompts_KG[:, None, None],
             dense_prompt_embeddings=dense.expand(len(features), -1, *features.shape[-2:]),
             multimask_output=False,
         )
-        return logits[:, 0, 0]
+        return logits[:, 0, 0] + 0.0 * quality.sum().to(logits.dtype)

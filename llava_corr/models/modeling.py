@@ -1,4 +1,4 @@
-"""The LVLM: see, think, point, draw.
+"""The LVLM: see, correspond, think, point, draw.
 
 Axis letters: B conversations, S sequence length, D trunk width, N image slots of the batch (ordered by conversation,
 then place), U distinct images among them, Q query tokens, K [SEG] tokens.
@@ -6,22 +6,25 @@ then place), U distinct images among them, Q query tokens, K [SEG] tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import LlamaForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import ModelOutput
 
 from ..errors import CountMismatchError
 from ..losses.language import IGNORE_INDEX, language_loss
 from ..losses.mask import dice_loss, pixel_loss, resize_logits, valid_canvas
 from .configuration import LlavaCorrConfig
+from .correspondence import CorrespondenceAdaptation, CorrespondenceExtraction, ImagePositions, Injection, ZeroLinear
 from .grounding import Grounding, SegProjection
-from .visual_tokens import QFormerTokens
+from .trunks.vicuna import VicunaTrunk
+from .visual_tokens import QFormerTokens, VisualTokens
 
 
 @dataclass
@@ -55,25 +58,47 @@ class LlavaCorrOutput(ModelOutput):
 
 
 class LlavaCorrForConditionalGeneration(PreTrainedModel):
-    """Vision tower with Q-Former tokens, Llama-type trunk, [SEG] projection, SAM."""
+    """Vision tower, visual tokens, CEM, CAMs, Llama-type trunk, [SEG] projection, SAM.
+
+    Attributes:
+        loss_weights: of the terms.
+        max_images_per_tower_pass: longest run of pictures through a tower at once; None takes all.
+    """
 
     config_class = LlavaCorrConfig
+    config: LlavaCorrConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["LlamaDecoderLayer", "InstructBlipEncoderLayer", "SamVisionLayer"]  # noqa: RUF012
+    _supports_flash_attn = True
+    _no_split_modules = [  # noqa: RUF012
+        "LlamaDecoderLayer", "InstructBlipEncoderLayer", "CLIPEncoderLayer", "Dinov2Layer", "SamVisionLayer",
+    ]  # fmt: skip
 
     def __init__(self, config: LlavaCorrConfig) -> None:
         super().__init__(config)
-        self.visual_tokens = QFormerTokens(
-            config.vision_config, config.qformer_config, config.num_query_tokens, config.hidden_size
-        )
-        self.trunk = LlamaForCausalLM._from_config(config.text_config)
+        self.visual_tokens = VisualTokens(config) if config.qformer_config is None else QFormerTokens(config)
+        if config.semantic_config is not None:
+            self.correspondence = CorrespondenceExtraction(config)
+        if config.adaptation_layers:
+            self.adaptation = nn.ModuleDict(
+                {str(n): CorrespondenceAdaptation(config) for n in config.adaptation_layers}
+            )
+        self.trunk = VicunaTrunk._from_config(config.text_config)
         self.seg_projection = SegProjection(config.hidden_size, config.grounding_config.mask_decoder_config.hidden_size)
         self.grounding = Grounding(config.grounding_config)
         self.loss_weights = LossWeights()
+        self.max_images_per_tower_pass: int | None = None
         self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, ZeroLinear):
+            for parameter in module.parameters(recurse=False):
+                if not getattr(parameter, "_is_hf_initialized", False):
+                    parameter.zero_()
 
     def train(self, mode: bool = True) -> LlavaCorrForConditionalGeneration:
         """As usual, but a part that is frozen stays in eval mode: its dropout is no part of training."""
@@ -87,9 +112,77 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
     def get_input_embeddings(self) -> nn.Module:
         return self.trunk.get_input_embeddings()
 
-    def see(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """Patches U x P x E and visual tokens U x Q x D of uint8 pictures U x 3 x h x w."""
-        return self.visual_tokens(_normalise(pixel_values, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD).to(self.dtype))
+    def parameters_without_gradient(self) -> list[str]:
+        """Beginnings of the names of parameters that no loss depends on: nothing can train them."""
+        names = [f"visual_tokens.{name}" for name in self.visual_tokens.without_gradient()]
+        if hasattr(self, "correspondence"):
+            names.append("correspondence.semantic_model.embeddings.mask_token")
+        return [*names, *(f"grounding.{name}" for name in self.grounding.without_gradient())]
+
+    # ---- pictures ----------------------------------------------------------------------------------------------------
+
+    def look(self, pixel_values: Tensor) -> Tensor:
+        """Patches U x P x E of uint8 pictures U x 3 x h x w, CLS first."""
+        tower = self.visual_tokens
+
+        def encode(pixels: Tensor) -> Tensor:
+            return tower.look(_normalise(pixels, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD).to(self.dtype))
+
+        return self._in_passes(tower.vision_model, encode, pixel_values)
+
+    def look_for_meaning(self, semantic_pixels: Tensor) -> Tensor:
+        """DINOv2 patches U x M x d of uint8 pictures."""
+        tower = self.correspondence
+
+        def encode(pixels: Tensor) -> Tensor:
+            return tower.look(_normalise(pixels, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD).to(self.dtype))
+
+        return self._in_passes(tower.semantic_model, encode, semantic_pixels)
+
+    def encode_grounding(self, grounding_pixels: Tensor, grounding_sizes: Tensor) -> Tensor:
+        """Grounding features of uint8 padded squares; padding is zero after the normalisation (facts 1.4)."""
+
+        def encode(pixels: Tensor, sizes: Tensor) -> Tensor:
+            side = pixels.shape[-1]
+            inside = valid_canvas(sizes, side, side)[:, None]
+            normal = _normalise(pixels, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+            return self.grounding.encode((normal * inside).to(self.dtype))
+
+        return self._in_passes(self.grounding.sam.vision_encoder, encode, grounding_pixels, grounding_sizes)
+
+    def features(
+        self,
+        pixel_values: Tensor,
+        semantic_pixels: Tensor | None = None,
+        grounding_pixels: Tensor | None = None,
+        grounding_sizes: Tensor | None = None,
+        **_: Any,
+    ) -> dict[str, Tensor]:
+        """What the image towers make of a batch's pictures; goes into ``forward`` and ``answer`` in their place."""
+        found = {"patches": self.look(pixel_values)}
+        if hasattr(self, "correspondence"):
+            found["semantic"] = self.look_for_meaning(pixel_values if semantic_pixels is None else semantic_pixels)
+        if grounding_pixels is not None:
+            assert grounding_sizes is not None
+            found["grounding_features"] = self.encode_grounding(grounding_pixels, grounding_sizes)
+        return found
+
+    def _in_passes(self, tower: nn.Module, encode: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """``encode`` over the pictures, a few at a time; frozen towers keep no graph.
+
+        Under ZeRO-3 every rank runs the same number of passes, since each gathers weights from all ranks.
+        """
+        count = len(inputs[0])
+        longest = self.max_images_per_tower_pass or count
+        trained = any(p.requires_grad for p in tower.parameters())
+        passes = -(-count // longest)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
+            found = [encode(*(x[k * longest : (k + 1) * longest] for x in inputs)) for k in range(passes)]
+            idle = [encode(*(x[:1] for x in inputs)) for _ in range(_most_passes(passes, inputs[0]) - passes)]
+        whole = torch.cat(found) if passes > 1 else found[0]
+        return whole + 0.0 * torch.cat(idle).sum() if idle and trained else whole
+
+    # ---- language ----------------------------------------------------------------------------------------------------
 
     def splice(self, input_ids: Tensor, tokens_NQD: Tensor) -> Tensor:
         """Text embeddings B x S x D with the visual tokens in the image positions.
@@ -107,12 +200,49 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
             )
         return embeddings.masked_scatter(places[..., None], tokens.to(embeddings.dtype))
 
-    def encode_grounding(self, grounding_pixels: Tensor, grounding_sizes: Tensor) -> Tensor:
-        """Grounding features of uint8 padded squares; padding is zero after the normalisation (facts 1.4)."""
-        pixels = _normalise(grounding_pixels, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-        side = pixels.shape[-1]
-        inside = valid_canvas(grounding_sizes, side, side)[:, None]
-        return self.grounding.encode((pixels * inside).to(self.dtype))
+    def prompt(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        patches: Tensor,
+        semantic: Tensor | None,
+        image_index: Tensor,
+        image_owner: Tensor,
+        guide_positions: Tensor,
+    ) -> dict[str, Any]:
+        """The trunk's inputs: text with visual tokens, positions that padding does not shift, the CAMs' injection."""
+        tokens_UQD = self.visual_tokens(patches)
+        embeddings = self.splice(input_ids, tokens_UQD[image_index])
+        if len(image_index) == 0:  # every rank runs every module: the stand-in picture of an image-less batch
+            embeddings = embeddings + 0.0 * tokens_UQD.sum().to(embeddings.dtype)
+        inputs = {
+            "inputs_embeds": embeddings,
+            "attention_mask": attention_mask,
+            "position_ids": (attention_mask.cumsum(1) - 1).clamp(min=0),
+        }
+        if not self.config.adaptation_layers:
+            return inputs
+        places = input_ids == self.config.image_token_id
+        positions = ImagePositions(places, guide_positions, image_index, image_owner)
+        rich_UPE = self.correspondence(patches, semantic) if hasattr(self, "correspondence") else patches
+
+        def enrich(layer: int, guides_ND: Tensor, image_N: Tensor) -> Tensor:
+            return self.enrich(layer, guides_ND, rich_UPE[image_N])
+
+        return inputs | {"injection": Injection(positions, self.config.adaptation_layers, enrich)}
+
+    def enrich(self, layer: int, guides_ND: Tensor, patches_NPE: Tensor) -> Tensor:
+        """Tokens N x Q x D that the CAM before ``layer`` adds: W2 QFormer(Q + W1 h, patches) (Calico eq. 7 to 9).
+
+        By configuration W2 QFormer(Q, patches), or W2 W1 h at every position of the image.
+        """
+        cam: Any = self.adaptation[str(layer)]
+        guidance = cam.guidance(guides_ND) if cam.guidance is not None else None
+        if not self.config.adaptation_requery:
+            return cam.output(guidance)[:, None].expand(-1, self.config.tokens_per_image, -1)
+        return cam.output(self.visual_tokens(patches_NPE, guidance, project=False))
+
+    # ---- masks -------------------------------------------------------------------------------------------------------
 
     def point_and_draw(
         self, hidden_BSD: Tensor, seg_positions: Tensor, seg_image: Tensor, features_UGhw: Tensor
@@ -131,13 +261,18 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
-        pixel_values: Tensor,
+        guide_positions: Tensor,
         image_index: Tensor,
+        image_owner: Tensor,
+        pixel_values: Tensor | None = None,
+        semantic_pixels: Tensor | None = None,
         grounding_pixels: Tensor | None = None,
+        patches: Tensor | None = None,
+        semantic: Tensor | None = None,
+        grounding_features: Tensor | None = None,
         grounding_sizes: Tensor | None = None,
         seg_positions: Tensor | None = None,
         seg_image: Tensor | None = None,
-        image_owner: Tensor | None = None,
         labels: Tensor | None = None,
         mask_targets: Tensor | None = None,
         loss_denominators: Tensor | None = None,
@@ -146,28 +281,34 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
 
         Args:
             input_ids, attention_mask: B x S, every <image> expanded to Q image tokens.
-            pixel_values: U x 3 x h x w uint8, resized for the vision tower.
+            guide_positions: B: the last token before each dialogue's first answer.
             image_index: N indexes into the U images, in the order of the slots.
-            grounding_pixels: U x 3 x H x H uint8, longest side H, padded right and bottom; comes with the next three.
-            grounding_sizes: U x 2: (height, width) of the picture on that square.
+            image_owner: N: conversation of each slot.
+            pixel_values: U x 3 x h x w uint8, resized for the vision tower; a batch without images has a stand-in.
+            semantic_pixels: U x 3 x h x w uint8 for DINOv2, where its size is another.
+            grounding_pixels: U x 3 x H x H uint8, longest side H, padded right and bottom.
+            patches, semantic, grounding_features: what :meth:`features` made of the pictures, in their place.
+            grounding_sizes: U x 2: (height, width) of the picture on the grounding square; comes with the next two.
             seg_positions: K x 2: conversation and position of each trained [SEG], in order.
             seg_image: K indexes into the U images.
-            image_owner: N: conversation of each slot.
             labels: B x S next-token targets, -100 where nothing is trained.
             mask_targets: K x M x M uint8, foreground share of each canvas cell times 255.
             loss_denominators: 2: tokens and masks of the whole optimiser step; this batch's own by default.
         """
-        _, tokens_UQD = self.see(pixel_values)
-        embeddings = self.splice(input_ids, tokens_UQD[image_index])
-        hidden_BSD = self.trunk.model(inputs_embeds=embeddings, attention_mask=attention_mask).last_hidden_state
+        if patches is None:
+            assert pixel_values is not None
+            found = self.features(pixel_values, semantic_pixels, grounding_pixels, grounding_sizes)
+            patches, semantic = found["patches"], found.get("semantic")
+            grounding_features = found.get("grounding_features")
+        inputs = self.prompt(input_ids, attention_mask, patches, semantic, image_index, image_owner, guide_positions)
+        hidden_BSD = self.trunk.model(**inputs, use_cache=False).last_hidden_state
         output = LlavaCorrOutput(hidden_states=hidden_BSD)
         losses_of_masks, masks = (hidden_BSD.new_zeros(()), hidden_BSD.new_zeros(())), 0
-        if grounding_pixels is not None:
+        if grounding_features is not None:
             assert grounding_sizes is not None
             assert seg_positions is not None
             assert seg_image is not None
-            features_UGhw = self.encode_grounding(grounding_pixels, grounding_sizes)
-            mask_logits = self._draw_at_least_one(hidden_BSD, seg_positions, seg_image, features_UGhw)
+            mask_logits = self._draw_at_least_one(hidden_BSD, seg_positions, seg_image, grounding_features)
             masks = len(seg_image)
             output.mask_logits = mask_logits[:masks]
             losses_of_masks = self._mask_losses(mask_logits, mask_targets, grounding_sizes[seg_image])
@@ -214,21 +355,30 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
-        pixel_values: Tensor,
+        guide_positions: Tensor,
         image_index: Tensor,
+        image_owner: Tensor,
+        patches: Tensor,
+        semantic: Tensor | None = None,
         **generation: Any,
     ) -> Tensor:
-        """Greedy answers B x T to left-padded questions, with the trunk's KV cache.
+        """Answers B x T to left-padded questions, with the trunk's KV cache; greedy unless told otherwise.
 
         Args:
-            generation: for ``generate``: max_new_tokens, eos_token_id, pad_token_id, suppress_tokens, ...
+            patches, semantic: of :meth:`features`; the rest as in :meth:`forward`.
+            generation: for ``generate``: max_new_tokens, eos_token_id, num_beams, do_sample, suppress_tokens, ...
         """
-        _, tokens_UQD = self.see(pixel_values)
-        return self.trunk.generate(
-            inputs_embeds=self.splice(input_ids, tokens_UQD[image_index]),
-            attention_mask=attention_mask,
-            **({"do_sample": False} | generation),
-        )
+        inputs = self.prompt(input_ids, attention_mask, patches, semantic, image_index, image_owner, guide_positions)
+        return self.trunk.generate(**inputs, **({"do_sample": False} | generation))
+
+
+def _most_passes(passes: int, like: Tensor) -> int:
+    """The most tower passes of any rank under ZeRO-3; elsewhere the rank's own."""
+    if not (torch.distributed.is_initialized() and is_deepspeed_zero3_enabled()):
+        return passes
+    most = torch.tensor(passes, device=like.device)
+    torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
+    return int(most)
 
 
 def _normalise(pixels_NCHW: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

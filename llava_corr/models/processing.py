@@ -8,7 +8,7 @@ Axis letters as in ``modeling.py``; M is the side of the canvas on which masks a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,14 +27,31 @@ Picture = NDArray[np.uint8]
 RESIZE_ONLY = {"do_rescale": False, "do_normalize": False, "return_tensors": "np"}
 
 
+class Encoded(NamedTuple):
+    """One dialogue as tokens.
+
+    Attributes:
+        ids: with every <image> expanded to its Q tokens.
+        labels: the ids that are trained, -100 elsewhere.
+        guide: place of the last token before the first answer.
+    """
+
+    ids: list[int]
+    labels: list[int]
+    guide: int
+
+
 class LlavaCorrProcessor(ProcessorMixin):
-    """Tokenizer and the two image preprocessings (vision tower and grounding).
+    """Tokenizer and the image preprocessings (vision tower, DINOv2, grounding).
 
     Args:
-        image_processor: resizes for the vision tower (BLIP: direct bicubic resize, aspect not kept; facts 4.1).
+        image_processor: resizes for the vision tower (BLIP: direct bicubic resize, aspect not kept; facts 4.1. CLIP:
+            short side, then centre crop; facts 1.4).
         grounding_image_processor: longest side to the canvas, padded right and bottom (SAM; facts 1.4).
         tokenizer: a fast tokenizer that knows the grammar's special tokens.
-        num_query_tokens: Q.
+        tokens_per_image: Q, positions that every <image> takes.
+        semantic_size: side of the square that DINOv2 sees, resized like the tower's so that both grids cover the same
+            picture (facts 5.3 row 7); None where there is no DINOv2 or it sees the tower's own square.
         system: sentence in front of every dialogue; may be empty.
         mask_size: M.
     """
@@ -44,12 +61,14 @@ class LlavaCorrProcessor(ProcessorMixin):
         image_processor: Any = None,
         grounding_image_processor: Any = None,
         tokenizer: Any = None,
-        num_query_tokens: int = 32,
+        tokens_per_image: int = 32,
+        semantic_size: int | None = None,
         system: str = "",
         mask_size: int = 256,
         **kwargs: Any,
     ) -> None:
-        self.num_query_tokens = num_query_tokens
+        self.tokens_per_image = tokens_per_image
+        self.semantic_size = semantic_size
         self.system = system
         self.mask_size = mask_size
         super().__init__(image_processor, grounding_image_processor, tokenizer, **kwargs)
@@ -74,7 +93,8 @@ class LlavaCorrProcessor(ProcessorMixin):
 
         Args:
             dialogues: B conversations.
-            pictures: key -> H x W x 3 uint8; every key that a dialogue names.
+            pictures: key -> H x W x 3 uint8; every key that a dialogue names. Where no dialogue has an image, a grey
+                picture stands in for the towers: every rank runs every module.
             grounding: with the pictures and masks of the grounding tower; without them ``forward`` trains words only.
 
         Raises:
@@ -84,15 +104,16 @@ class LlavaCorrProcessor(ProcessorMixin):
         keys = list(dict.fromkeys(key for dialogue in dialogues for key in dialogue.image_keys))
         unique = {key: u for u, key in enumerate(keys)}
         encoded = [self.encode(dialogue) for dialogue in dialogues]
+        shown = [pictures[key] for key in keys] or [np.full((self.canvas, self.canvas, 3), 128, np.uint8)]
         batch = self._pad(encoded, padding_side)
         batch["image_index"] = torch.tensor([unique[k] for d in dialogues for k in d.image_keys], dtype=torch.long)
         batch["image_owner"] = torch.tensor(
             [row for row, d in enumerate(dialogues) for _ in d.image_keys], dtype=torch.long
         )
-        batch["pixel_values"] = self._vision([pictures[key] for key in keys])
+        batch |= self._vision(shown)
         if not grounding:
             return BatchFeature(batch)
-        batch |= self._grounding([pictures[key] for key in keys])
+        batch |= self._grounding(shown)
         trained = (batch["labels"] == self.seg_token_id).nonzero()
         batch["seg_positions"] = trained
         batch["seg_image"] = torch.tensor(
@@ -101,15 +122,20 @@ class LlavaCorrProcessor(ProcessorMixin):
         batch["mask_targets"] = self.mask_targets([mask for d in dialogues for _, mask in d.targets])
         return BatchFeature(batch)
 
-    def encode(self, dialogue: Dialogue) -> tuple[list[int], list[int]]:
-        """Token ids and labels of one dialogue; only the assistant's words and their end are trained."""
+    def encode(self, dialogue: Dialogue) -> Encoded:
+        """Token ids, labels and guide position of one dialogue; only the assistant's words and their end are trained.
+
+        Raises:
+            CountMismatchError: markers and pictures, or [SEG]s and targets, differ in number.
+            SampleError: it is longer than the trunk's context.
+        """
         self._check_counts(dialogue)
         text, spans = self._layout(dialogue)
         encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids, labels = [self.tokenizer.bos_token_id], [IGNORE_INDEX]
         for token, (start, end) in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True):
             trained = any(a <= start and end <= b for a, b in spans)
-            repeat = self.num_query_tokens if token == self.image_token_id else 1
+            repeat = self.tokens_per_image if token == self.image_token_id else 1
             ids += [token] * repeat
             labels += [token if trained else IGNORE_INDEX] * repeat
         limit = self.tokenizer.model_max_length
@@ -119,7 +145,8 @@ class LlavaCorrProcessor(ProcessorMixin):
                 where=f"sample {dialogue.id}",
                 mend="leave the sample out, use fewer images, or a trunk with a longer context; nothing is cut",
             )
-        return ids, labels
+        first_answer = next((k for k, label in enumerate(labels) if label != IGNORE_INDEX), len(ids))
+        return Encoded(ids, labels, first_answer - 1)
 
     def _check_counts(self, dialogue: Dialogue) -> None:
         users = "".join(user for user, _ in dialogue.turns)
@@ -148,22 +175,31 @@ class LlavaCorrProcessor(ProcessorMixin):
                 spans.append((start, len(text)))
         return text, spans
 
-    def _pad(self, encoded: Sequence[tuple[list[int], list[int]]], side: str) -> dict[str, Tensor]:
-        longest = max(len(ids) for ids, _ in encoded)
+    def _pad(self, encoded: Sequence[Encoded], side: str) -> dict[str, Tensor]:
+        longest = max(len(ids) for ids, _, _ in encoded)
         shape = (len(encoded), longest)
         input_ids = torch.full(shape, self.tokenizer.pad_token_id)
         labels = torch.full(shape, IGNORE_INDEX)
         attention_mask = torch.zeros(shape, dtype=torch.long)
-        for row, (ids, targets) in enumerate(encoded):
-            place = slice(longest - len(ids), None) if side == "left" else slice(len(ids))
+        guides = torch.zeros(len(encoded), dtype=torch.long)
+        for row, (ids, targets, guide) in enumerate(encoded):
+            shift = longest - len(ids) if side == "left" else 0
+            place = slice(shift, shift + len(ids))
+            guides[row] = shift + guide
             input_ids[row, place] = torch.tensor(ids)
             labels[row, place] = torch.tensor(targets)
             attention_mask[row, place] = 1
-        return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
+        return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels, "guide_positions": guides}
 
-    def _vision(self, pictures: Sequence[Picture]) -> Tensor:
-        """Pictures for the vision tower as uint8; normalisation happens on the device."""
-        return _as_uint8(self.image_processor(list(pictures), **RESIZE_ONLY)["pixel_values"])
+    def _vision(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
+        """Pictures for the vision tower and DINOv2 as uint8; normalisation happens on the device."""
+        processor: Any = self.image_processor
+        out = {"pixel_values": _as_uint8(processor(list(pictures), **RESIZE_ONLY)["pixel_values"])}
+        if self.semantic_size is not None:
+            square = (self.semantic_size, self.semantic_size)
+            resized = [np.asarray(Image.fromarray(p).resize(square, Image.Resampling.BICUBIC)) for p in pictures]
+            out["semantic_pixels"] = torch.from_numpy(np.stack(resized).transpose(0, 3, 1, 2).copy())
+        return out
 
     def _grounding(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
         """Pictures for the grounding tower, likewise, with their sizes on the canvas."""

@@ -1,7 +1,7 @@
 """Starting values for a model that is trained from scratch, where the releases' loaders would bring pretrained ones.
 
 transformers builds SAM for loading weights: absolute positions start at zero, so an untrained encoder sees a bag of
-patches. Here both image towers start from a fixed sine-cosine grid, as in MAE (He et al. 2022), whose slowest wave
+patches. Here all image towers start from a fixed sine-cosine grid, as in MAE (He et al. 2022), whose slowest wave
 fits the small grids of models that are trained from scratch.
 """
 
@@ -15,9 +15,12 @@ from .modeling import LlavaCorrForConditionalGeneration
 
 @torch.no_grad()
 def start_positions(model: LlavaCorrForConditionalGeneration) -> None:
-    """Sets the absolute positions of the vision tower (patches only, CLS stays) and of the grounding encoder."""
+    """Sets the absolute positions of the vision tower and DINOv2 (patches only, CLS stays) and of SAM's encoder."""
     patches_PE = model.visual_tokens.vision_model.embeddings.position_embedding[0, 1:]
     patches_PE.copy_(_grid(patches_PE.shape[1], round(len(patches_PE) ** 0.5)))
+    if hasattr(model, "correspondence"):
+        semantic_PE = model.correspondence.semantic_model.embeddings.position_embeddings[0, 1:]
+        semantic_PE.copy_(_grid(semantic_PE.shape[1], round(len(semantic_PE) ** 0.5)))
     grid_hwE = model.grounding.sam.vision_encoder.pos_embed
     if grid_hwE is not None:
         _, height, _, width = grid_hwE.shape

@@ -1,6 +1,6 @@
-"""From pixels to the visual tokens of the trunk: EVA-CLIP, Q-Former, projection (Calico eq. 1 and 2).
+"""From pixels to the visual tokens of the trunk: tower, Q-Former or none, projection (Calico eq. 1 and 2).
 
-Axis letters: N images, P patches + CLS, E tower width, Q query tokens, D trunk width.
+Axis letters: N images, P patches + CLS, E tower width, Q tokens of an image, H Q-Former width, D trunk width.
 """
 
 from __future__ import annotations
@@ -9,40 +9,74 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import InstructBlipQFormerModel, InstructBlipVisionModel
-from transformers.models.instructblip.configuration_instructblip import (
-    InstructBlipQFormerConfig,
-    InstructBlipVisionConfig,
-)
+from transformers import CLIPVisionModel, InstructBlipQFormerModel, InstructBlipVisionModel
+
+from .configuration import LlavaCorrConfig
 
 
-class QFormerTokens(nn.Module):
-    """Q visual tokens per image.
+class VisualTokens(nn.Module):
+    """Vision tower and projection: every patch becomes a token (LISA, GLaMM)."""
+
+    def __init__(self, config: LlavaCorrConfig, token_width: int | None = None) -> None:
+        super().__init__()
+        tower = CLIPVisionModel if config.vision_config.model_type == "clip_vision_model" else InstructBlipVisionModel
+        self.vision_model: Any = tower._from_config(config.vision_config)
+        self.feature_layer = config.vision_feature_layer
+        width = token_width or config.vision_config.hidden_size
+        self.projection = _projection(config.projection, width, config.hidden_size)
+
+    def look(self, pixels_NCHW: Tensor) -> Tensor:
+        """Patches N x P x E, CLS first."""
+        if self.feature_layer == -1:
+            return self.vision_model(pixel_values=pixels_NCHW).last_hidden_state
+        return self.vision_model(pixel_values=pixels_NCHW, output_hidden_states=True).hidden_states[self.feature_layer]
+
+    def forward(self, patches_NPE: Tensor) -> Tensor:
+        """Tokens N x Q x D of the first pass."""
+        return self.projection(patches_NPE[:, 1:])
+
+    def without_gradient(self) -> list[str]:
+        """Parameters that no token depends on."""
+        if self.feature_layer == -1:
+            return []
+        layers = len(self.vision_model.encoder.layers)
+        unused = range(layers + 1 + self.feature_layer, layers)
+        return [*(f"vision_model.encoder.layers.{n}." for n in unused), "vision_model.post_layernorm."]
+
+
+class QFormerTokens(VisualTokens):
+    """Vision tower, Q-Former and projection: Q tokens, however many patches there are.
 
     The Q-Former sees no text (facts 4.2): queries attend the patches only, so the text branch of InstructBLIP's
     checkpoint (word embeddings and text feed-forward layers) is left out.
     """
 
-    def __init__(
-        self,
-        vision_config: InstructBlipVisionConfig,
-        qformer_config: InstructBlipQFormerConfig,
-        num_query_tokens: int,
-        hidden_size: int,
-    ) -> None:
-        super().__init__()
-        self.vision_model = InstructBlipVisionModel._from_config(vision_config)
-        self.query_tokens = nn.Parameter(torch.empty(1, num_query_tokens, qformer_config.hidden_size).normal_(0, 0.02))
-        self.qformer = InstructBlipQFormerModel._from_config(qformer_config)
-        self.projection = nn.Linear(qformer_config.hidden_size, hidden_size)
+    def __init__(self, config: LlavaCorrConfig) -> None:
+        assert config.qformer_config is not None
+        width = config.qformer_config.hidden_size
+        super().__init__(config, width)
+        self.query_tokens = nn.Parameter(torch.empty(1, config.num_query_tokens, width).normal_(0, 0.02))
+        self.qformer: Any = InstructBlipQFormerModel._from_config(config.qformer_config)
         _drop_text_branch(self.qformer)
 
-    def forward(self, pixels_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the patches N x P x E (CLS first) and the projected tokens N x Q x D."""
-        patches_NPE = self.vision_model(pixel_values=pixels_NCHW).last_hidden_state
+    def forward(self, patches_NPE: Tensor, guidance_NH: Tensor | None = None, *, project: bool = True) -> Tensor:
+        """Tokens N x Q x D, or Q-Former states N x Q x H.
+
+        Args:
+            guidance_NH: added to every query (Calico eq. 7); None in the first pass.
+            project: apply f_V.
+        """
         queries = self.query_tokens.expand(len(patches_NPE), -1, -1)
-        seen = self.qformer(input_ids=None, query_embeds=queries, encoder_hidden_states=patches_NPE)
-        return patches_NPE, self.projection(seen.last_hidden_state)
+        if guidance_NH is not None:
+            queries = queries + guidance_NH[:, None]
+        seen = self.qformer(input_ids=None, query_embeds=queries, encoder_hidden_states=patches_NPE).last_hidden_state
+        return self.projection(seen) if project else seen
+
+
+def _projection(kind: str, width: int, hidden_size: int) -> nn.Module:
+    if kind == "linear":
+        return nn.Linear(width, hidden_size)
+    return nn.Sequential(nn.Linear(width, hidden_size), nn.GELU(), nn.Linear(hidden_size, hidden_size))
 
 
 def _drop_text_branch(qformer: Any) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -22,8 +23,9 @@ from ..datasets.batching import PictureSharingSampler
 from ..datasets.collate import Collator
 from ..errors import CheckpointError, ConfigError, SampleError
 from ..files import resource
-from ..models.build import build_config, build_processor, check_same_model
-from ..models.checkpoints import load_config, load_model, written_whole
+from ..models.adapters import ALL, TrainedParts, choose_trained, merge_release
+from ..models.build import Vocabulary, build_config, build_processor, check_same_model, halve_frozen
+from ..models.checkpoints import identify, load_config, load_model, written_whole
 from ..models.configuration import LlavaCorrConfig
 from ..models.modeling import LlavaCorrForConditionalGeneration, LossWeights
 from ..models.processing import LlavaCorrProcessor
@@ -31,7 +33,6 @@ from ..models.scratch import start_positions
 from ..models.tokenizing import train_tokenizer
 from ..record_files import read_samples
 from ..records import Sample
-from ..registry import did_you_mean
 from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, TimeBudget
 from .runs import is_finished, prepare_run, update_run
 from .trainer import DialogueTrainer
@@ -67,18 +68,18 @@ def load_tokenizer(section: ModelSection, samples: list[Sample]) -> PreTrainedTo
     return train_tokenizer(texts, section.tokenizer.vocab_size)
 
 
-def build_model(
-    config: ExperimentConfig, samples: list[Sample]
-) -> tuple[LlavaCorrForConditionalGeneration, LlavaCorrProcessor]:
-    """Model with fresh weights (seeded), or those it starts from, and processor of an experiment."""
+def build_model(config: ExperimentConfig, samples: list[Sample]) -> tuple[TrainedParts, LlavaCorrProcessor]:
+    """Model with fresh weights (seeded), or those it starts from, with what is trained of it, and its processor."""
     transformers.set_seed(config.seed)
     tokenizer = load_tokenizer(config.model, samples)
-    losses = config.training.losses
+    training, losses = config.training, config.training.losses
     processor = build_processor(config.model, tokenizer, losses.mask_size)
-    model = _start(config.model, build_config(config.model, tokenizer))
-    freeze(model, config.training.freeze)
-    if not losses.draw:
-        freeze(model, GROUNDING)
+    model = start_model(config.model, build_config(config.model, Vocabulary.of(tokenizer)))
+    transformers.set_seed(config.seed)  # the adapter starts alike, whatever was drawn for the weights before
+    parts = choose_trained(model, training.trainable, training.lora, tokenizer, masks=losses.draw)
+    if config.model.frozen_dtype == "bfloat16":
+        halve_frozen(model)
+    model.max_images_per_tower_pass = config.model.max_images_per_tower_pass
     focal = losses.mask_kind == "focal"
     model.loss_weights = LossWeights(
         losses.language,
@@ -87,37 +88,52 @@ def build_model(
         focal_gamma=losses.focal_gamma if focal else 0.0,
         focal_alpha=losses.focal_alpha if focal else -1.0,
     )
-    return model, processor
+    return parts, processor
 
 
-def _start(section: ModelSection, wanted: LlavaCorrConfig) -> LlavaCorrForConditionalGeneration:
+def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> LlavaCorrForConditionalGeneration:
+    """The weights an experiment starts from, all of them.
+
+    Raises:
+        ConfigError: they are of another model, or a trunk in 4 bits without weights to load.
+    """
     if section.weights is None:
+        if section.quantise_trunk:
+            raise ConfigError(
+                "model.quantise_trunk needs weights to load",
+                mend="name them in model.weights, or leave the trunk as it is",
+            )
         model = LlavaCorrForConditionalGeneration(wanted)
         start_positions(model)
         return model
     check_same_model(wanted, load_config(section.weights), where=section.weights)
-    return load_model(section.weights, attn_implementation=section.attention)
+    return load_model(section.weights, attn_implementation=section.attention, quantise_trunk=section.quantise_trunk)
 
 
-GROUNDING = ("grounding.", "seg_projection.")  # not run, so not trained, where no mask loss has weight
+def writes_whole(config: ExperimentConfig) -> bool:
+    """Whether a run's model is written with its frozen weights: they have no other place, or hardly any is frozen."""
+    return config.model.weights is None or ALL in config.training.trainable
 
 
-def freeze(model: torch.nn.Module, prefixes: Sequence[str]) -> None:
-    """Excludes every parameter whose name begins with one of ``prefixes`` from training.
+def save_release(config: ExperimentConfig, parts: TrainedParts, folder: Path, state: dict[str, Tensor]) -> None:
+    """Writes a trained model: all of it, or the trained parts with the name of the base they belong to.
 
-    Raises:
-        ConfigError: a prefix that fits no parameter, or nothing left to train.
+    Args:
+        state: weights gathered from all ranks.
     """
-    names = [name for name, _ in model.named_parameters()]
-    for prefix in prefixes:
-        if not any(name.startswith(prefix) for name in names):
-            tops = sorted({".".join(name.split(".")[:2]) for name in names})
-            raise ConfigError(f"training.freeze: no parameter begins with {prefix!r}", mend=did_you_mean(prefix, tops))
-    for name, parameter in model.named_parameters():
-        if name.startswith(tuple(prefixes)):
-            parameter.requires_grad_(False)
-    if not any(p.requires_grad for p in model.parameters()):
-        raise ConfigError("training.freeze leaves nothing to train", mend="shorten the list")
+    model = parts.model
+    if not writes_whole(config):
+        assert config.model.weights is not None
+        parts.write_release(folder, identify(config.model.weights), state)
+        model.config.save_pretrained(folder)
+        return
+    if parts.peft is not None:
+        parts.write_release(folder, {}, state)
+        transformers.set_seed(config.seed)  # the very weights that training started from
+        model = merge_release(start_model(config.model, model.config), folder)
+        shutil.rmtree(folder)
+        state = model.state_dict()
+    model.save_pretrained(folder, state_dict=state)
 
 
 def training_arguments(config: ExperimentConfig, folder: Path) -> TrainingArguments:
@@ -188,15 +204,15 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
         return config.run_dir
     samples = _read_some(config.data.train)
     validation = _read_some(config.data.validation) if config.data.validation else None
-    model, processor = build_model(config, samples)
-    parameters = sum(p.numel() for p in model.parameters())
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    parts, processor = build_model(config, samples)
+    parameters = sum(p.numel() for p in parts.model.parameters())
+    trainable = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
     logger.info("%d samples, %.2f M parameters, %.2f M trained", len(samples), parameters / 1e6, trainable / 1e6)
     if dry_run:
         return config.run_dir
     rank_zero = int(os.environ.get("RANK", "0")) == 0
     folder = prepare_run(config) if rank_zero else config.run_dir
-    trainer = build_trainer(config, folder, model, processor, samples, validation)
+    trainer = build_trainer(config, folder, parts, processor, samples, validation)
     started = time.monotonic()
     checkpoints = folder / "checkpoints"
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
@@ -207,8 +223,9 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
         logger.info("interrupted at step %d; a checkpoint is saved", result.global_step)
         raise KeyboardInterrupt
     with written_whole(folder / "model", here=rank_zero) as part:
-        trainer.save_model(str(part))
+        state = trainer.gather(list(parts.model.state_dict()) if writes_whole(config) else parts.names())
         if rank_zero:
+            save_release(config, parts, part, state)
             processor.save_pretrained(part)
     losses = trainer.validation_losses()
     if rank_zero:
@@ -235,7 +252,7 @@ def _read_some(path: str) -> list[Sample]:
 def build_trainer(
     config: ExperimentConfig,
     folder: Path,
-    model: LlavaCorrForConditionalGeneration,
+    parts: TrainedParts,
     processor: LlavaCorrProcessor,
     samples: list[Sample],
     validation: list[Sample] | None = None,
@@ -243,7 +260,7 @@ def build_trainer(
     """The trainer with its callbacks; where no mask loss has weight, the grounding tower is not run."""
     clock = TimeBudget(config.training.max_steps, config.training.max_minutes)
     trainer = DialogueTrainer(
-        model=model,
+        parts=parts,
         args=training_arguments(config, folder),
         train_dataset=SampleDataset(samples),
         eval_dataset=SampleDataset(validation) if validation else None,

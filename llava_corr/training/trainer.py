@@ -7,9 +7,13 @@ count of tokens or masks, so batch shape, rank count and accumulation do not cha
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+from deepspeed.runtime.zero import GatheredParameters
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset, Sampler
@@ -17,6 +21,7 @@ from transformers import Trainer
 
 from ..errors import TrainingError
 from ..losses.language import IGNORE_INDEX
+from ..models.adapters import TrainedParts
 from .callbacks import TimeBudget
 
 TERMS = ("language", "mask", "dice")
@@ -27,13 +32,17 @@ class DialogueTrainer(Trainer):
     """Trains the LVLM on processor batches.
 
     Args:
+        parts: the model and what is trained of it; checkpoints hold that alone.
         clock: says how far the run is; drives the learning rate.
         order: the order of the training samples.
         cosine: cosine instead of linear decay.
     """
 
-    def __init__(self, *args: Any, clock: TimeBudget, order: Sampler[int], cosine: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, *, parts: TrainedParts, clock: TimeBudget, order: Sampler[int], cosine: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(model=parts.model, **kwargs)
+        self.parts = parts
         self.clock, self.order, self.cosine = clock, order, cosine
         self.loss_is_scaled_for_ga = True  # compute_loss divides by the counts of the whole optimiser step
         # Sums by term, then counts: since the last log, and over the validation samples.
@@ -107,6 +116,31 @@ class DialogueTrainer(Trainer):
         sums, (tokens, masks) = total[:3].tolist(), total[3:].tolist()
         means = [s / max(n, 1.0) for s, n in zip(sums, (tokens, masks, masks), strict=True)]
         return dict(zip(TERMS, means, strict=True)) | {"tokens": tokens, "masks": masks}
+
+    def gather(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """Weights by name, on the CPU; under ZeRO-3 every rank takes part, since each holds a share of them."""
+        state = self.parts.model.state_dict(keep_vars=True)
+        out = {}
+        for name in names:
+            with GatheredParameters([state[name]], enabled=hasattr(state[name], "ds_id")):
+                out[name] = state[name].detach().cpu().clone()
+        return out
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """The trained parts; frozen weights are no part of checkpoints."""
+        state = self.gather(self.parts.names())
+        if self.args.should_save:
+            self.parts.write(Path(output_dir or str(self.args.output_dir)), state)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.is_deepspeed_enabled:
+            engine: Any = self.model_wrapped
+            engine.save_checkpoint = partial(type(engine).save_checkpoint, engine, exclude_frozen_parameters=True)
+        super()._save_optimizer_and_scheduler(output_dir)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Strict, where the library's own loader passes over keys that it does not know."""
+        self.parts.read(Path(resume_from_checkpoint))
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
         """Warm-up, then linear or cosine decay to zero over the run, by steps or by the clock."""

@@ -15,19 +15,19 @@ def test_labels_are_exactly_the_answers(toy):
     _, processor, samples = toy
     tokenizer = processor.tokenizer
     for sample in samples:
-        ids, labels = processor.encode(to_dialogue(sample, with_answers=True))
+        ids, labels, _ = processor.encode(to_dialogue(sample, with_answers=True))
         trained = tokenizer.decode([token for token in labels if token != -100])
         assert trained == f" {sample.turns[0].assistant}{tokenizer.eos_token}"
         assert all(label in (-100, token) for token, label in zip(ids, labels, strict=True))
-        assert ids.count(processor.image_token_id) == processor.num_query_tokens * len(sample.images)
+        assert ids.count(processor.image_token_id) == processor.tokens_per_image * len(sample.images)
 
 
 def test_prompt_ids_are_a_prefix_of_the_full_ids(toy):
     """What generation starts from is what training saw: no re-tokenisation at the seam."""
     _, processor, samples = toy
     for sample in samples:
-        full, _ = processor.encode(to_dialogue(sample, with_answers=True))
-        prompt, _ = processor.encode(to_dialogue(sample, with_answers=False))
+        full, _, _ = processor.encode(to_dialogue(sample, with_answers=True))
+        prompt, _, _ = processor.encode(to_dialogue(sample, with_answers=False))
         assert full[: len(prompt)] == prompt
 
 
@@ -35,7 +35,7 @@ def test_several_turns(toy):
     _, processor, samples = toy
     turns = [(samples[0].turns[0].user, "Yes."), ("Why?", "So."), ("And?", None)]
     dialogue = Dialogue("d", ["a", "b"], turns)
-    _, labels = processor.encode(dialogue)
+    _, labels, _ = processor.encode(dialogue)
     eos = processor.tokenizer.eos_token
     assert processor.tokenizer.decode([t for t in labels if t != -100]) == f" Yes.{eos} So.{eos}"
 
@@ -133,7 +133,7 @@ def test_save_and_load(toy, tmp_path):
     _, processor, samples = toy
     processor.save_pretrained(tmp_path)
     again = LlavaCorrProcessor.from_pretrained(tmp_path)
-    assert (again.canvas, again.mask_size, again.num_query_tokens) == (64, 32, 4)
+    assert (again.canvas, again.mask_size, again.tokens_per_image) == (64, 32, 4)
     first, second = Collator(processor)(samples[:3]), Collator(again)(samples[:3])
     for key, value in first.items():
         assert torch.equal(value, second[key]) if torch.is_tensor(value) else value == second[key]

@@ -13,7 +13,7 @@ def build(tmp_path_factory):
     samples = write_toy(folder, 4)
 
     def make(*overrides):
-        return build_model(small_config(folder, *overrides), samples)[0]
+        return build_model(small_config(folder, *overrides), samples)[0].model
 
     return make
 

@@ -20,7 +20,9 @@ SMALL = [
     "intermediate_size: 64}",
     "model.qformer={num_query_tokens: 4, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, "
     "intermediate_size: 64, cross_attention_frequency: 2, dropout: 0}",
-    "model.trunk={hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2, "
+    "model.correspondence={image_size: 32, pretrained_size: 32, patch_size: 8, hidden_size: 24, num_hidden_layers: 1, "
+    "num_attention_heads: 2, mlp_ratio: 2, swiglu: false, attention_heads: 2}",
+    "model.trunk={hidden_size: 32, intermediate_size: 64, num_hidden_layers: 3, num_attention_heads: 2, "
     "max_position_embeddings: 256}",
     "model.grounding={image_size: 64, patch_size: 8, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, "
     "window_size: 0, global_attn_indexes: [], use_rel_pos: false, prompt_size: 32, decoder_mlp: 64, decoder_heads: 2}",

@@ -67,11 +67,11 @@ def test_validation_losses_are_those_of_one_pass_over_the_file(tmp_path):
     )  # fmt: skip
     rows = [row for row in log_of(folder) if "validation_language" in row]
     assert [row["step"] for row in rows] == [2, 4]
-    model, processor = build_model(small_config(tmp_path, f"model.weights={folder / 'model'}"), samples)
+    parts, processor = build_model(small_config(tmp_path, f"model.weights={folder / 'model'}"), samples)
     batch = Collator(processor)(samples)
     batch.pop("sample_ids")
     with torch.no_grad():
-        output = model.eval()(**batch)
+        output = parts.model.eval()(**batch)
     tokens, masks = output.counts.tolist()
     means = (output.loss_sums / torch.tensor([tokens, masks, masks])).tolist()
     for row in rows[1:]:
@@ -88,8 +88,8 @@ def test_continues_from_the_last_checkpoint(tmp_path):
     config = small_config(tmp_path, "name=halves", *common)
     samples = write_toy(tmp_path, 8)
     folder = prepare_run(config)
-    model, processor = build_model(config, samples)
-    trainer = build_trainer(config, folder, model, processor, samples)
+    parts, processor = build_model(config, samples)
+    trainer = build_trainer(config, folder, parts, processor, samples)
 
     from transformers import TrainerCallback
 
@@ -137,10 +137,10 @@ def test_empty_training_file(tmp_path):
 def test_loss_that_is_not_finite_stops_with_the_sample_ids(tmp_path):
     samples = write_toy(tmp_path, 2)
     config = small_config(tmp_path, "training.batch_size=2", "training.max_steps=1")
-    model, processor = build_model(config, samples)
+    parts, processor = build_model(config, samples)
     with torch.no_grad():
-        model.seg_projection.layers[0].weight.fill_(float("nan"))
-    trainer = build_trainer(config, prepare_run(config), model, processor, samples)
+        parts.model.seg_projection.layers[0].weight.fill_(float("nan"))
+    trainer = build_trainer(config, prepare_run(config), parts, processor, samples)
     with pytest.raises(TrainingError, match="toy0"):
         trainer.train()
 
@@ -148,7 +148,7 @@ def test_loss_that_is_not_finite_stops_with_the_sample_ids(tmp_path):
 def test_same_seed_same_weights(tmp_path):
     samples = write_toy(tmp_path, 2)
     first, second, third = (
-        build_model(small_config(tmp_path, f"seed={s}"), samples)[0].state_dict() for s in (1, 1, 2)
+        build_model(small_config(tmp_path, f"seed={s}"), samples)[0].model.state_dict() for s in (1, 1, 2)
     )
     assert all(torch.equal(v, second[k]) for k, v in first.items())
     assert any(not torch.equal(v, third[k]) for k, v in first.items())

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from toy import small_config, write_toy
 
 from llava_corr.errors import CheckpointError, ConfigError
-from llava_corr.training.sft import build_model, freeze, train
+from llava_corr.models.checkpoints import load_model
+from llava_corr.training.sft import build_model, train
 
 WORDS_ONLY = ("training.losses.mask=0", "training.losses.dice=0")
 
@@ -19,21 +20,21 @@ def test_words_first_then_masks_from_those_weights(tmp_path):
     steps = ("training.batch_size=8", "training.warmup_steps=3", "training.learning_rate=0.01",
              "training.logging_steps=5", "training.max_steps=20")  # fmt: skip
     first = small_config(tmp_path, "name=words", *steps, *WORDS_ONLY)
-    fresh = build_model(first, samples)[0].state_dict()
+    fresh = build_model(first, samples)[0].model.state_dict()
     folder = train(first)
     rows = [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
     rows = [row for row in rows if "language" in row]
     assert all(row["masks"] == 0 and row["dice"] == 0 for row in rows)
     assert rows[-1]["language"] < 0.6 * rows[0]["language"]
-    learned = load_file(folder / "model" / "model.safetensors")
+    learned = load_model(folder / "model").state_dict()
     frozen = [name for name in learned if name.startswith(("grounding", "seg_projection"))]
     assert frozen
     assert all(torch.equal(learned[name], fresh[name]) for name in frozen)
     assert not torch.equal(learned["trunk.lm_head.weight"], fresh["trunk.lm_head.weight"])
 
     second = small_config(tmp_path, "name=masks", f"model.weights={folder / 'model'}", *steps)
-    model, processor = build_model(second, samples)
-    state = model.state_dict()
+    parts, processor = build_model(second, samples)
+    state = parts.model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in learned.items())
     assert processor.tokenizer.get_vocab() == build_model(first, samples)[1].tokenizer.get_vocab()
     start = json.loads((train(second) / "train_log.jsonl").read_text().splitlines()[0])
@@ -57,31 +58,6 @@ def test_missing_weights_are_named(tmp_path):
     samples = write_toy(tmp_path, 2)
     with pytest.raises(CheckpointError, match="nowhere"):
         build_model(small_config(tmp_path, f"model.weights={tmp_path / 'nowhere'}"), samples)
-
-
-def test_freeze_refuses_names_that_fit_nothing_and_nothing_left(tmp_path):
-    samples = write_toy(tmp_path, 2)
-    with pytest.raises(ConfigError, match="did you mean 'seg_projection"):
-        build_model(small_config(tmp_path, "training.freeze=[seg_projecton]"), samples)
-    with pytest.raises(ConfigError, match="nothing to train"):
-        build_model(
-            small_config(tmp_path, "training.freeze=[visual_tokens, trunk, seg_projection, grounding]"), samples
-        )
-
-
-def test_freeze_takes_what_begins_so_and_nothing_else(tmp_path):
-    model, _ = build_model(small_config(tmp_path), write_toy(tmp_path, 2))
-    before = {name for name, p in model.named_parameters() if p.requires_grad}
-    freeze(model, ["trunk.model.layers.0"])
-    after = {name for name, p in model.named_parameters() if p.requires_grad}
-    assert before - after == {name for name in before if name.startswith("trunk.model.layers.0.")}
-    assert before != after
-    model.train()
-    assert not model.trunk.model.layers[0].training  # dropout of a frozen part is no part of training
-    assert model.trunk.model.layers[1].training
-    assert model.trunk.training
-    freeze(model, [])
-    assert {name for name, p in model.named_parameters() if p.requires_grad} == after
 
 
 def test_a_run_cut_off_before_its_model_was_written_ends_with_the_same_weights(tmp_path):

@@ -1,0 +1,1 @@
+"""Language trunks, one file each."""
