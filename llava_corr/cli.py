@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(
-            "interrupted; run the same command again: world, train and demo continue from what they have finished\n"
+            "interrupted; run the same command again: world, train, predict and demo go on from what they have done\n"
         )
         return 130
 
