@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": ("llava_corr.inference.command", "answer a samples file with text and masks"),
     "baseline": ("llava_corr.benchmarks.baseline_command", "answer a samples file without a model"),
     "score": ("llava_corr.benchmarks.command", "score prediction files"),
+    "consistency": ("llava_corr.benchmarks.consistency_command", "swap pictures, change partners, compare answers"),
     "report": ("llava_corr.report.command", "write the HTML page of a run"),
     "demo": ("llava_corr.demo", "everything from an empty folder to the page"),
 }

@@ -10,13 +10,13 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..drawing.colours import Colour, colour_of, ink_on, label_colours
+from ..drawing.colours import Colour, ink_on, label_colours
 from ..drawing.images import RGBArray
 from ..drawing.overlays import Region, draw_overlay
 from ..drawing.sheets import contact_sheet
 from ..drawing.tags import tag_font
 from ..files import atomic_write
-from ..grammar import SEG, image_identifier, names_parts
+from ..grammar import SEG, image_identifier, names_parts, normalise_label
 from ..records import Prediction
 
 CELL, COLUMNS, GAP = 448, 3, 8
@@ -25,7 +25,7 @@ _WHITE, _BLACK, _SOFT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 _PHRASE = re.compile(r"<p>(.*?)</p>", re.I | re.S)
 
 Word: TypeAlias = tuple[str, Colour | None]
-"""A word and, inside a phrase, the colour of its masks."""
+"""A word and, inside a phrase that has masks, their colour."""
 
 
 def draw_answers(
@@ -73,7 +73,8 @@ def _words(text: str, colours: dict[str, Colour]) -> list[Word]:
     end = 0
     for phrase in _PHRASE.finditer(text):
         words += [(word, None) for word in _plain(text[end : phrase.start()])]
-        words += [(word, colour_of(phrase.group(1), colours)) for word in _plain(phrase.group(1))]
+        colour = colours.get(normalise_label(phrase.group(1)))  # none where no mask could be placed
+        words += [(word, colour) for word in _plain(phrase.group(1))]
         end = phrase.end()
     return words + [(word, None) for word in _plain(text[end:])]
 

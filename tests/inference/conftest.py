@@ -1,4 +1,4 @@
-"""A run folder of a tiny model, trained for two steps, and the samples it was trained on."""
+"""A run folder of a tiny model, trained until it draws masks (2 s), and the samples it was trained on."""
 
 import pytest
 from toy import small_config, write_toy
@@ -11,5 +11,6 @@ def tiny_run(tmp_path_factory):
     """(run folder, samples file of 12 samples)"""
     folder = tmp_path_factory.mktemp("tiny-run")
     write_toy(folder, 12)
-    steps = ("training.max_steps=2", "training.batch_size=2", "prediction.batch_size=4", "prediction.max_new_tokens=16")
-    return train(small_config(folder, "name=tiny", *steps)), folder / "train.jsonl"
+    steps = ("training.max_steps=40", "training.batch_size=8", "training.learning_rate=0.01", "training.warmup_steps=3")
+    answers = ("prediction.batch_size=4", "prediction.max_new_tokens=24")
+    return train(small_config(folder, "name=tiny", *steps, *answers)), folder / "train.jsonl"

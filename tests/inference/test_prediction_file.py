@@ -38,7 +38,7 @@ class Model:
             if len(self.asked) == self.dies_after:
                 raise KeyboardInterrupt
             self.asked.append(sample.id)
-            text = f"place {index % 4} of a batch of {len(samples[index - index % 4:][:4])}"
+            text = f"place {index % 4} of a batch of {len(samples[index - index % 4 :][:4])}"
             yield Prediction(sample_id=sample.id, truth=sample.truth_hash(), text=text, image_sizes=((48, 64),) * 2)
 
 

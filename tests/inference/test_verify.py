@@ -49,6 +49,7 @@ def test_equal_answers_pass(predicted):
     assert (len(found.checked), found.equal, found.agreement, found.differing) == (4, 4, 1.0, ())
     assert found.dtype == "float32"
     require_verified(predicted)
+    assert all(p.segments for p in iter_predictions(predicted)), "or masks are not compared"
 
 
 def test_a_file_without_a_verdict_passes(tmp_path):
@@ -80,6 +81,19 @@ def test_a_changed_text_is_found_and_scoring_refuses(call, tiny_run, capsys):
     assert not path.with_name("p.jsonl.scores").exists()
     assert verify("--restart", "--verify") == 0  # the way out that the message names
     require_verified(path)
+
+
+def test_a_changed_mask_is_found(call):
+    verify, path = call
+    (first, *rest) = list(iter_predictions(path))[5].segments
+    pixels = first.mask.to_array()
+    pixels[0, 0] = not pixels[0, 0]  # one pixel
+    change(path, segments=(first.model_copy(update={"mask": Mask.from_array(pixels)}), *rest))
+    assert verify("--verify", 12) == 1
+    (found,) = verdict(path).differing
+    assert (found.sample_id, found.kinds, found.texts) == ("toy5", ("masks",), None)
+    assert 0.5 < found.ious[0] < 1
+    assert found.ious[1:] == (1.0,) * len(rest)
 
 
 def test_a_file_changed_after_it_was_verified_is_refused(call):
