@@ -91,6 +91,8 @@ def test_a_crash_between_the_last_row_and_the_move_is_mended(tmp_path, samples):
     assert path.read_bytes() == expected
     assert read_made(path).settings == SETTINGS
     assert not partial_path(path).exists()
+    made_path(path).write_text('{"settings": {"of": "another version"}}')
+    assert read_made(path) is None
 
 
 @pytest.mark.parametrize(
