@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": ("llava_corr.inference.command", "answer a samples file with text and masks"),
     "baseline": ("llava_corr.benchmarks.baseline_command", "answer a samples file without a model"),
     "score": ("llava_corr.benchmarks.command", "score prediction files"),
+    "consistency": ("llava_corr.benchmarks.consistency_command", "swap pictures, change partners, compare answers"),
     "report": ("llava_corr.report.command", "write the HTML page of a run"),
     "demo": ("llava_corr.demo", "everything from an empty folder to the page"),
 }
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(
-            "interrupted; run the same command again: world, train and demo continue from what they have finished\n"
+            "interrupted; run the same command again: world, train, predict and demo go on from what they have done\n"
         )
         return 130
 

@@ -72,9 +72,19 @@ def append_line(path: str | Path, line: str) -> None:
     Raises:
         StorageError: disk full, no permission.
     """
+    with storage_errors(path), Path(path).open("a", encoding="utf-8") as handle:
+        handle.write(line + "\n")
+
+
+@contextmanager
+def storage_errors(path: str | Path) -> Iterator[None]:
+    """Names ``path`` where writing in the block fails.
+
+    Raises:
+        StorageError: disk full, no permission.
+    """
     try:
-        with Path(path).open("a", encoding="utf-8") as handle:
-            handle.write(line + "\n")
+        yield
     except OSError as error:
         raise _not_written(Path(path), error) from error
 

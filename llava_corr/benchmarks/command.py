@@ -15,6 +15,7 @@ from ..record_files import iter_predictions, read_samples
 from ..records import Sample
 from .mixedparts import RESAMPLES, compare, score
 from .mixedparts_output import Run, comparison_table, table, to_json
+from .verified import require_verified
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def _scored(
     args: argparse.Namespace, samples: Sequence[Sample], path: str, name: str | None, embeddings: LabelEmbeddings
 ) -> Run:
     predictions = list(iter_predictions(path))
+    require_verified(path)
     if not predictions:
         raise PredictionError("the file holds no prediction", where=path, mend="run llava-corr predict again")
     if missing := len({s.id for s in samples} - {p.sample_id for p in predictions}):

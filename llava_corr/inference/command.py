@@ -1,43 +1,222 @@
-"""``llava-corr predict``: a prediction file for a samples file."""
+"""``llava-corr predict``: a prediction file for a samples file, or answers about some pictures.
+
+    llava-corr predict --run runs/tiny-calico --samples test.jsonl --out p.jsonl --verify
+    llava-corr predict --run runs/tiny-calico --images a.jpg b.jpg --ask "Which parts do they share?" --out answer.json
+
+A prediction file that was cut off is continued by the same call. ``--verify`` asks for a handful of answers again, one
+at a time; where they differ the exit status is 1 and ``llava-corr score`` refuses the file.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..errors import CheckpointError, ConfigError
-from ..record_files import read_samples, write_records
+from .. import __version__
+from ..config import ExperimentConfig, PredictionSection, load_config
+from ..errors import CheckpointError, ConfigError, PredictionError
+from ..record_files import read_samples
+from ..records import ImageRef, Prediction, Sample
+
+if TYPE_CHECKING:  # torch is loaded when the command runs
+    from .prediction_file import Settings
+    from .predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
+VERIFY = 4
+# What decides an answer; batch size, device and version may differ between a file and its check.
+DECIDING = ("model", "blind", "max_new_tokens", "dtype")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", type=Path, required=True, help="run folder of training")
-    parser.add_argument("--samples", type=Path, required=True, help="samples file to answer")
-    parser.add_argument("--out", type=Path, required=True, help="prediction file to write (JSON lines)")
-    parser.add_argument("--limit", type=int, default=None, help="answer only the first samples")
-    parser.add_argument("--batch-size", type=int, default=None)
+    """Adds the options of ``predict``."""
+    model = parser.add_argument_group("the model")
+    model.add_argument("--run", type=Path, help="run folder of training")
+    model.add_argument("--model", type=Path, metavar="FOLDER", help="model folder, with --images")
+    model.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the model's numbers")
+    parser.add_argument("--out", type=Path, required=True, help="JSON lines to write; with --images a .json file")
+    batch = parser.add_argument_group("a samples file")
+    batch.add_argument("--samples", type=Path, help="samples file to answer")
+    batch.add_argument("--limit", type=int, help="answer only the first samples")
+    batch.add_argument("--batch-size", type=int, help="default: the run's configuration")
+    batch.add_argument("--restart", action="store_true", help="predict anew, whatever an earlier call has left")
+    batch.add_argument(
+        "--verify",
+        type=int,
+        nargs="?",
+        const=VERIFY,
+        default=0,
+        metavar="N",
+        help=f"ask for N answers again at batch size 1 (default {VERIFY}), also of a finished file",
+    )
+    batch.add_argument("--verify-seed", type=int, default=0, help="chooses the samples of --verify")
+    loose = parser.add_argument_group("some pictures")
+    loose.add_argument("--images", type=Path, nargs="+", help="image files, IMAGE1 first")
+    loose.add_argument("--ask", action="append", metavar="QUESTION", help="may be given several times")
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..config import load_config
-    from .predictor import Predictor
+    """Predicts, and verifies if asked to; returns 1 where answers differ, else 0.
 
-    saved = args.run / "config.yaml"
-    if not saved.is_file():
-        above = args.run.resolve().parent
-        mend = f"name the run itself: --run {args.run.parent}" if _is_run(above) else "name a run of training"
-        raise CheckpointError("the run folder holds no config.yaml", where=str(args.run), mend=mend)
+    Raises:
+        LlavaCorrError: options that do not go together, files that cannot be read or written.
+    """
+    _check(args)
+    return _about_pictures(args) if args.images else _about_samples(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if bool(args.images) == bool(args.samples):
+        raise ConfigError("give either --samples FILE, or --images FILES with --ask QUESTION")
+    if bool(args.images) != bool(args.ask):
+        raise ConfigError("--images and --ask belong together", mend='--images a.jpg b.jpg --ask "Which parts ...?"')
+    if args.images:
+        if bool(args.run) == bool(args.model):
+            raise ConfigError("give either --run RUN or --model FOLDER")
+        if args.limit is not None or args.batch_size is not None or args.restart or args.verify:
+            raise ConfigError("--limit, --batch-size, --restart and --verify are for --samples")
+        if args.out.suffix != ".json":
+            raise ConfigError(f"--out {args.out}", mend="with --images name a .json file; the picture goes beside it")
+    elif not args.run or args.model:
+        raise ConfigError("--samples needs --run RUN", mend="the run says whether it is blind and how answers are made")
     if any(value is not None and value < 1 for value in (args.limit, args.batch_size)):
         raise ConfigError(f"--limit {args.limit} --batch-size {args.batch_size}", mend="both are counted from 1")
-    config = load_config(saved)
-    predictor = Predictor.from_pretrained(args.run / "model", max_new_tokens=config.prediction.max_new_tokens)
+    if args.verify < 0 or args.verify_seed < 0:
+        raise ConfigError(f"--verify {args.verify} --verify-seed {args.verify_seed}", mend="neither is negative")
+
+
+def _about_samples(args: argparse.Namespace) -> int:
+    from .prediction_file import write_predictions
+
+    config = _configuration(args.run)
     samples = read_samples(args.samples)[: args.limit]
-    batch_size = args.batch_size or config.prediction.batch_size
-    count = write_records(args.out, predictor.predict(samples, batch_size=batch_size, blind=config.data.blind))
-    logger.info("%d predictions in %s", count, args.out)
+    settings = _settings(args, config, len(samples))
+    finished = not args.restart and _is_finished(args, samples, settings)
+    if finished and not args.verify:
+        return 0
+    predictor = _load(args, config.prediction.max_new_tokens)
+    if not finished:
+
+        def answer(rest: Sequence[Sample]) -> Iterator[Prediction]:
+            return predictor.predict(rest, batch_size=settings.batch_size, blind=settings.blind)
+
+        count = write_predictions(args.out, samples, settings, answer, restart=args.restart)
+        logger.info("%d predictions in %s, %d of them by this call", len(samples), args.out, count)
+    return _verify(args, predictor, samples, blind=settings.blind) if args.verify else 0
+
+
+def _settings(args: argparse.Namespace, config: ExperimentConfig, count: int) -> Settings:
+    from ..benchmarks.verified import file_hash
+    from .prediction_file import Settings, folder_hash
+    from .predictor import default_device
+
+    return Settings(
+        model=folder_hash(args.run / "model"),
+        samples=file_hash(args.samples),
+        samples_path=str(args.samples.resolve()),
+        count=count,
+        blind=config.data.blind,
+        max_new_tokens=config.prediction.max_new_tokens,
+        batch_size=args.batch_size or config.prediction.batch_size,
+        dtype=args.dtype,
+        device=default_device(),
+        version=__version__,
+    )
+
+
+def _is_finished(args: argparse.Namespace, samples: Sequence[Sample], settings: Settings) -> bool:
+    """Whether ``--out`` needs no predicting: made by these settings, or only to be verified."""
+    from .prediction_file import partial_path, read_made
+    from .verify import answers_of
+
+    if not args.out.exists():
+        return False
+    made = read_made(args.out)
+    if made is not None and made.settings == settings:
+        logger.info("%s was finished earlier", args.out)
+        return True
+    if not args.verify or partial_path(args.out).exists():
+        logger.info("%s is of other settings and will be replaced when the new file is whole", args.out)
+        return False
+    answers_of(args.out, samples)
+    if made is None:
+        logger.warning("%s: it is not recorded what made this file; verifying it against %s", args.out, args.run)
+    elif different := made.settings.differences(settings, of=DECIDING):
+        listing = "\n".join(f"    {line}" for line in different)
+        raise PredictionError(
+            f"the finished file was made otherwise:\n{listing}",
+            where=str(args.out),
+            mend="verify it with what made it, or predict it anew with --restart",
+        )
+    return True
+
+
+def _verify(args: argparse.Namespace, predictor: Predictor, samples: Sequence[Sample], *, blind: bool) -> int:
+    from ..benchmarks.verified import verdict_path, write_verdict
+    from .verify import verify
+
+    found = verify(predictor, samples, args.out, count=args.verify, blind=blind, seed=args.verify_seed)
+    write_verdict(args.out, found)
+    for case in found.differing:
+        ious = "" if case.ious is None else f", IoU of its masks {', '.join(f'{v:.3f}' for v in case.ious) or '(none)'}"
+        logger.warning("%s: %s differ when asked alone%s", case.sample_id, " and ".join(case.kinds), ious)
+    logger.info(
+        "verified: %d of %d answers equal at batch size 1 (%s, %s)",
+        found.equal, len(found.checked), found.dtype, verdict_path(args.out),
+    )  # fmt: skip
+    return int(found.refuses)
+
+
+def _about_pictures(args: argparse.Namespace) -> int:
+    from ..datasets.images import grey_picture
+    from ..drawing.images import load_rgb
+    from ..files import write_json
+    from .show import draw_answers, write_png
+
+    pictures = [load_rgb(path) for path in args.images]  # before the model, which takes its time to load
+    config = _configuration(args.run) if args.run else None
+    predictor = _load(args, (config.prediction if config else PredictionSection()).max_new_tokens)
+    blind = config is not None and config.data.blind
+    shown = [
+        ImageRef(path=str(f), height=p.shape[0], width=p.shape[1]) for f, p in zip(args.images, pictures, strict=True)
+    ]
+    if blind:
+        logger.warning("%s is blind: it is asked about grey pictures of these sizes", args.run)
+    predictor.set_images([grey_picture(i) for i in shown] if blind else pictures)
+    answers = [(question, predictor.ask(question)) for question in args.ask]
+    rows = [{"question": question, "prediction": answer.model_dump(mode="json")} for question, answer in answers]
+    write_json(args.out, {"schema_version": 1, "images": [s.model_dump() for s in shown], "answers": rows})
+    picture = args.out.with_suffix(".png")
+    write_png(picture, draw_answers(pictures, answers, [path.name for path in args.images]))
+    for _, answer in answers:
+        logger.info("%s", answer.text)
+    logger.info("%d answers in %s, drawn in %s", len(answers), args.out, picture)
     return 0
+
+
+def _load(args: argparse.Namespace, max_new_tokens: int) -> Predictor:
+    from .predictor import Predictor
+
+    folder = args.model or args.run / "model"
+    return Predictor.from_pretrained(folder, dtype=args.dtype, max_new_tokens=max_new_tokens)
+
+
+def _configuration(run: Path) -> ExperimentConfig:
+    """What a run was trained with.
+
+    Raises:
+        CheckpointError: no run folder.
+    """
+    saved = run / "config.yaml"
+    if not saved.is_file():
+        above = run.resolve().parent
+        mend = f"name the run itself: --run {run.parent}" if _is_run(above) else "name a run of training"
+        raise CheckpointError("the run folder holds no config.yaml", where=str(run), mend=mend)
+    return load_config(saved)
 
 
 def _is_run(folder: Path) -> bool:

@@ -3,12 +3,14 @@
 predictor = Predictor.from_pretrained("runs/tiny-calico/model")
 predictor.set_images([chair, bench])
 prediction = predictor.ask("Please segment the common parts of the objects.")
+chair_parts, bench_parts = predictor.segment("common_parts")
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -18,16 +20,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..datasets.collate import load_pictures, to_dialogue
+from ..datasets.mixedparts.phrasings import QUESTIONS
 from ..drawing.images import load_rgb
 from ..errors import CheckpointError, SampleError
-from ..grammar import IMAGE, SEG, ParsedAnswer, build_question, normalise_label, parse_answer
+from ..grammar import IMAGE, SEG, ParsedAnswer, build_question, names_parts, normalise_label, parse_answer
 from ..models.checkpoints import load_model, load_processor
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
-from ..records import Dialogue, Mask, Prediction, Sample, Segment
+from ..records import Dialogue, Mask, Prediction, Sample, Segment, Task
+from ..registry import did_you_mean
 
 Picture = NDArray[np.uint8]
 PROMPT = ("input_ids", "attention_mask", "guide_positions", "image_index", "image_owner")
+Precision = Literal["float32", "bfloat16"]
 
 
 class Predictor:
@@ -46,8 +51,21 @@ class Predictor:
         self._pictures: list[Picture] = []
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, *, device: str | None = None, max_new_tokens: int = 512) -> Predictor:
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        device: str | None = None,
+        dtype: Precision = "float32",
+        max_new_tokens: int = 512,
+    ) -> Predictor:
         """Loads what training saved.
+
+        Args:
+            folder: a model folder, as a run's ``model/``.
+            device: torch's name of it; by default the GPU if there is one.
+            dtype: of the weights and activations. In float32 answers do not depend on the batch.
+            max_new_tokens: longest answer.
 
         Raises:
             CheckpointError: no such folder, or a file of it is missing or broken.
@@ -56,12 +74,14 @@ class Predictor:
         if not (path / "config.json").is_file():
             raise CheckpointError("there is no model", where=str(path), mend="train one, or name its model/ folder")
         model, processor = load_model(path), load_processor(path)
-        target = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model.to(target)  # type: ignore[arg-type]
+        model.to(device or default_device(), getattr(torch, dtype))  # type: ignore[arg-type]
         return cls(model, processor, max_new_tokens=max_new_tokens)
 
     def set_images(self, images: Sequence[Picture | Image.Image | str | Path]) -> None:
-        """Chooses the pictures that :meth:`ask` is about: arrays (H x W x 3, uint8), PIL images or files.
+        """Chooses the pictures that :meth:`ask` and :meth:`segment` are about.
+
+        Args:
+            images: arrays (H x W x 3, uint8), PIL images or files, IMAGE1 first.
 
         Raises:
             SampleError: no list of pictures, or something in it that is none; no pictures are chosen then.
@@ -90,6 +110,26 @@ class Predictor:
         dialogue = Dialogue("question", keys, [(question, None)])
         pictures = dict(zip(keys, self._pictures, strict=True))
         return self.answer_dialogues([dialogue], pictures, truths=[""])[0]
+
+    def segment(self, what: str) -> list[list[Segment]]:
+        """The masks of an answer about the chosen pictures: one list per picture, in the order of the answer.
+
+        Args:
+            what: a task ("common_objects", "common_parts", "unique_parts"), asked in the paper's own words, or an
+                instruction. For a part task the whole objects that the answer names first are left out.
+
+        Raises:
+            SampleError: a single word that is no task, or what :meth:`ask` refuses.
+        """
+        tasks: dict[str, Task] = {task: task for task in get_args(Task)}
+        if isinstance(what, str) and len(what.split()) == 1 and what not in tasks:
+            raise SampleError(f"{what!r} is no task", mend=f"{did_you_mean(what, tasks)}, or ask in a sentence")
+        task = tasks.get(what) if isinstance(what, str) else None
+        answer = self.ask(QUESTIONS[task][0] if task else what)
+        shown = answer.segments
+        if task and task != "common_objects":
+            shown = tuple(s for s in shown if names_parts(s.sentence))
+        return [[s for s in shown if s.image_index == index] for index in range(len(self._pictures))]
 
     def predict(
         self, samples: Sequence[Sample], *, batch_size: int = 8, blind: bool = False, progress: bool = True
@@ -213,6 +253,11 @@ class Predictor:
         for (row, span), probability in zip(plan, probabilities, strict=True):
             drawn[row].append(_segment(span.phrase, span.image_index, span.sentence, probability))
         return drawn
+
+
+def default_device() -> str:
+    """``cuda`` where there is a GPU, else ``cpu``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _segment(phrase: str, image_index: int, sentence: str, probability: NDArray[np.float32]) -> Segment:

@@ -137,3 +137,37 @@ def test_answers_hold_no_image_token(toy, predictor):
         with torch.no_grad():
             head.copy_(kept)
     assert all("<image>" not in p.text for p in predictions)
+
+
+def forced(processor, *texts):
+    """Tokens of answers that a model is made to give."""
+    rows = [processor.tokenizer(f" {t}", add_special_tokens=False)["input_ids"] for t in texts]
+    return torch.tensor([[*row, processor.tokenizer.eos_token_id] for row in rows])
+
+
+def test_segment_gives_the_masks_of_each_picture(toy, predictor, monkeypatch):
+    model, processor, _ = toy
+    text = (
+        "The images show <p> the chair </p> [SEG] (IMAGE1) and <p> the bench </p> [SEG] (IMAGE2). "
+        "The common part is <p> the leg </p> [SEG] (IMAGE1) [SEG] (IMAGE2)."
+    )
+    tokens = forced(processor, text)
+    monkeypatch.setattr(model, "answer", lambda *_, **__: tokens)
+    predictor.set_images([np.zeros((8, 10, 3), np.uint8), np.zeros((20, 6, 3), np.uint8)])
+    names = {
+        what: [[s.phrase for s in own] for own in predictor.segment(what)]
+        for what in ("common_parts", "common_objects", "Segment the parts.")
+    }
+    assert names["common_parts"] == [["leg"], ["leg"]]
+    assert names["common_objects"] == names["Segment the parts."] == [["chair", "leg"], ["bench", "leg"]]
+    first, second = predictor.segment("unique_parts")
+    assert (first[0].mask.size, second[0].mask.size) == ((8, 10), (20, 6))
+
+
+@pytest.mark.parametrize(("what", "fault"), [("common_part", "did you mean 'common_parts'"), ("", "ask in words"),
+                                             (None, "ask in words"), (["common_parts"], "ask in words")])  # fmt: skip
+def test_what_cannot_be_segmented_is_named(predictor, what, fault):
+    predictor.set_images([np.zeros((8, 8, 3), np.uint8)])
+    with pytest.raises(SampleError) as caught:
+        predictor.segment(what)
+    assert fault in caught.value.mend

@@ -1,0 +1,104 @@
+"""``predict --images``: a record and a picture of it, and every option that does not fit named."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from llava_corr import cli
+from llava_corr.inference.show import draw_answers
+from llava_corr.records import Mask, Prediction, Segment
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, size in (("a.png", (60, 80)), ("b.jpg", (50, 40))):
+        Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)).save(tmp_path / name)
+    return [str(tmp_path / "a.png"), str(tmp_path / "b.jpg")]
+
+
+def predict(*words):
+    return cli.main(["predict", *map(str, words)])
+
+
+@pytest.mark.parametrize("kind", ["--run", "--model"])
+def test_end_to_end(tmp_path, tiny_run, pictures, kind):
+    run, _ = tiny_run
+    out = tmp_path / "answers" / "answer.json"
+    folder = run if kind == "--run" else run / "model"
+    asked = ["Which parts do they share?", "Find the common objects."]
+    assert predict(kind, folder, "--images", *pictures, "--ask", asked[0], "--ask", asked[1], "--out", out) == 0
+    written = json.loads(out.read_text())
+    assert [i["path"] for i in written["images"]] == pictures
+    assert [(i["height"], i["width"]) for i in written["images"]] == [(60, 80), (50, 40)]
+    assert [row["question"] for row in written["answers"]] == asked
+    for row in written["answers"]:
+        prediction = Prediction.model_validate(row["prediction"])
+        assert prediction.image_sizes == ((60, 80), (50, 40))
+    with Image.open(out.with_suffix(".png")) as picture:
+        assert picture.size[0] > 2 * 448
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("--run RUN --images A B --out x.json", "--images and --ask belong together"),
+        ("--run RUN --samples S --ask What? --out x.json", "--images and --ask belong together"),
+        ("--run RUN --samples S --images A B --ask What? --out x.json", "give either --samples"),
+        ("--run RUN --out x.json", "give either --samples"),
+        ("--run RUN --images A B --ask What? --out x.png", "name a .json file"),
+        ("--run RUN --model M --images A B --ask What? --out x.json", "either --run RUN or --model"),
+        ("--images A B --ask What? --out x.json", "either --run RUN or --model"),
+        ("--run RUN --images A B --ask What? --out x.json --limit 3", "are for --samples"),
+        ("--run RUN --images A B --ask What? --out x.json --verify", "are for --samples"),
+        ("--model RUN --samples S --out x.jsonl", "--samples needs --run"),
+        ("--run RUN --samples S --out x.jsonl --limit 0", "counted from 1"),
+        ("--run RUN --samples S --out x.jsonl --verify -1", "neither is negative"),
+        ("--run RUN --images A nothing.jpg --ask What? --out x.json", "does not exist"),
+        ("--run RUN --images A BROKEN --ask What? --out x.json", "cannot be read"),
+        ("--run RUN --images A --ask <image> --out x.json", "ask in words"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path, tiny_run, pictures, words, fault, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    places = {"RUN": tiny_run[0], "S": tiny_run[1], "A": pictures[0], "B": pictures[1], "BROKEN": "broken.jpg"}
+    assert predict(*(places.get(word, word) for word in words.split())) == 2
+    assert fault in capsys.readouterr().err
+    assert not list(tmp_path.glob("x.*"))
+
+
+def square(side, x0, x1):
+    pixels = np.zeros((side, side), bool)
+    pixels[:, x0:x1] = True
+    return Mask.from_array(pixels)
+
+
+def test_the_picture_grows_with_the_answer_and_cuts_nothing():
+    grey = np.full((100, 100, 3), 128, np.uint8)
+    sizes = ((100, 100),) * 2
+    segment = Segment(phrase="leg", image_index=1, mask=square(100, 10, 60), score=0.9, sentence="The leg.")
+    heights = []
+    for words in ("<p> the leg </p> [SEG] (IMAGE2).", "word " * 300, "x" * 900, ""):
+        answer = Prediction(sample_id="q", truth="", text=words, image_sizes=sizes, segments=(segment,))
+        drawn = draw_answers([grey, grey], [("Which?", answer)], ["a.jpg", "b.jpg"])
+        assert (drawn.dtype, drawn.shape[2]) == (np.uint8, 3)
+        assert (drawn[:, -4:] == 255).all(), "no letter reaches the edge"
+        heights.append(drawn.shape[0])
+    assert heights[1] > heights[0] + 200
+    assert heights[2] > heights[0] + 100
+    assert heights[3] == heights[0]
+
+
+def test_phrases_wear_the_colours_of_their_masks():
+    from llava_corr.drawing.colours import label_colours
+
+    grey = np.full((100, 100, 3), 128, np.uint8)
+    segment = Segment(phrase="leg", image_index=0, mask=square(100, 10, 60), score=0.9, sentence="A leg.")
+    text = "Here is <p> the leg </p> [SEG] (IMAGE1)."
+    answer = Prediction(sample_id="q", truth="", text=text, image_sizes=((100, 100),), segments=(segment,))
+    drawn = draw_answers([grey], [("Which?", answer)], ["a.jpg"])
+    below = drawn[-40:]
+    assert (below == label_colours(["leg"])["leg"]).all(-1).sum() > 100
