@@ -1,9 +1,10 @@
 """Writes annotated images of any source in GranD's format (layout: see the reader of that name), a file per image.
 
-Exact labels instead of a pipeline's: every object and every named part is one of GranD's ``objects``; a part carries
-the attribute "the handle of the mug", an object of a category that occurs twice its side, "the mug on the left". The
-short caption names the objects, the dense one the parts of each kind as well. Several instances of one name are spoken
-of together ("more than one mug"), so no phrase leaves open which of them it means.
+Exact labels instead of a pipeline's: every object and every named part is one of GranD's ``objects``. A part is
+labelled "handle of the mug", since "the handle" alone could be that of any object; an object of a category that occurs
+twice has its side as attribute, "the mug on the left". The short caption names the objects, the dense one also their
+parts. Several instances of one name are spoken of together ("more than one mug"), so no phrase leaves open which of
+them it means.
 
 Not written, because the records do not know it: colour, material, depth, relationships. Not expressible: keypoints,
 functional parts, and that a part belongs to one object.
@@ -68,7 +69,7 @@ def _content(image: AnnotatedImage) -> Row:
             name = spoken_name(part.name)
             if name:
                 parts[category][name].append(len(rows))
-                rows.append(_row(len(rows), name, part.mask, f"the {name} of the {category}"))
+                rows.append(_row(len(rows), f"{name} of the {category}", part.mask, None))
     short, dense = _Text("a picture of "), _Text("The picture shows ")
     for text in (short, dense):
         text.add_list(things)
