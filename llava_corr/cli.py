@@ -15,7 +15,7 @@ from .errors import LlavaCorrError
 # name -> (module with add_arguments and run, one-line help), in the order of the work
 COMMANDS = {
     "world": ("llava_corr.world.command", "render the embedded world in the public formats"),
-    "data": ("llava_corr.datasets.mixedparts.command", "build MixedParts dialogues from annotated images"),
+    "data": ("llava_corr.datasets.command", "build MixedParts or alignment dialogues from annotated images"),
     "doctor": ("llava_corr.datasets.doctor", "list every fault of a samples file"),
     "train": ("llava_corr.training.command", "train one experiment (or: deepspeed scripts/train.py)"),
     "predict": ("llava_corr.inference.command", "answer a samples file with text and masks"),

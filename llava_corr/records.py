@@ -23,7 +23,9 @@ from .errors import MaskError
 PREDICTION_SCHEMA = 1
 
 Role = Literal["object", "common", "unique"]
-Task = Literal["common_objects", "common_parts", "unique_parts"]
+MixedPartsTask = Literal["common_objects", "common_parts", "unique_parts"]
+AlignmentTask = Literal["grounded_caption", "referring", "caption"]
+Task = Literal[MixedPartsTask, AlignmentTask]
 BoolArray = NDArray[np.bool_]
 
 
@@ -198,6 +200,35 @@ class AnnotatedImage(Record):
     source: str
     split: str
     objects: tuple[ImageObject, ...] = ()
+
+
+class GroundedPhrase(Record):
+    """Characters ``start`` to ``end`` (half-open) of a caption, and the instances that they speak of together."""
+
+    start: int = Field(ge=0)
+    end: int = Field(gt=0)
+    instance_ids: tuple[str, ...] = Field(min_length=1)
+
+
+class GroundedCaption(Record):
+    """A sentence or more about an image; ``phrases`` in the order of the text, none overlapping another."""
+
+    text: str
+    phrases: tuple[GroundedPhrase, ...] = ()
+
+
+class Referral(Record):
+    """Words that pick out some instances of an image together: "the mug", "a red chair at a table"."""
+
+    phrase: str
+    instance_ids: tuple[str, ...] = Field(min_length=1)
+
+
+class CaptionedImage(AnnotatedImage):
+    """An annotated image that words are known for; instance ids are those of ``objects``."""
+
+    captions: tuple[GroundedCaption, ...] = ()
+    referrals: tuple[Referral, ...] = ()
 
 
 class ImageRef(Record):

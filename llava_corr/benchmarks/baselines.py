@@ -18,7 +18,7 @@ from PIL import Image
 from ..errors import SampleError
 from ..grammar import ground, join_words, normalise_label, parse_answer, with_determiner
 from ..records import Mask, Prediction, Sample, Segment, Task
-from .mixedparts_units import TASKS, counted_targets
+from .mixedparts_units import TASKS, counted_targets, require_task
 
 GRID = 64
 IMAGES_PER_TASK = 600
@@ -76,11 +76,12 @@ def prior_only(
         limit: training images per task whose masks are looked at.
 
     Raises:
-        SampleError: a task of the test samples has no training truth.
+        SampleError: a task of the test samples has no training truth, or is none of MixedParts.
     """
     training = list(train_samples)
     priors: dict[Task, Prior] = {}
     for sample in test_samples:
+        require_task(sample)
         if sample.task not in priors:
             priors[sample.task] = fit_prior(training, sample.task, seed=seed, limit=limit)
         yield _answer(sample, priors[sample.task])

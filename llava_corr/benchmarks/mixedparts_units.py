@@ -17,9 +17,9 @@ from typing import get_args
 from ..errors import Findings, MaskError, PredictionError, SampleError
 from ..grammar import names_parts, normalise_label
 from ..metrics.detection import MAX_DETECTIONS
-from ..records import Mask, Prediction, Sample, Segment, Target, Task
+from ..records import Mask, MixedPartsTask, Prediction, Sample, Segment, Target, Task
 
-TASKS: tuple[Task, ...] = get_args(Task)
+TASKS: tuple[Task, ...] = get_args(MixedPartsTask)
 _SHOWN_DETAILS = 3
 
 
@@ -81,7 +81,8 @@ def align(samples: Sequence[Sample], predictions: Iterable[Prediction], source: 
     """Puts every prediction beside its sample, by task; ``source`` names the prediction file in messages.
 
     Raises:
-        SampleError: no samples, an id that occurs twice, or a truth whose mask or image index does not fit.
+        SampleError: no samples, another data set's task, an id that occurs twice, or a truth whose mask or image
+            index does not fit.
         PredictionError: other data version, unknown or repeated sample id, image index out of range, mask or image of
             another size, undecodable mask, score that is no number in [0, 1].
     """
@@ -99,6 +100,20 @@ def align(samples: Sequence[Sample], predictions: Iterable[Prediction], source: 
         group.missing.append(answer is None)
     rules = Counter(line.split(" ", 1)[0] for answer in answers.values() for line in answer.trail)
     return Aligned(tasks, findings, dict(rules.most_common()))
+
+
+def require_task(sample: Sample) -> None:
+    """Refuses samples of data sets that MixedParts' rules say nothing about.
+
+    Raises:
+        SampleError: the sample's task is none of :data:`TASKS`.
+    """
+    if sample.task not in TASKS:
+        raise SampleError(
+            f"task {sample.task!r} is not a task of MixedParts",
+            where=f"sample {sample.id}",
+            mend=f"pass samples of {', '.join(TASKS)}",
+        )
 
 
 def counted_targets(sample: Sample) -> list[Target]:
@@ -154,6 +169,7 @@ def _index(samples: Sequence[Sample]) -> dict[str, Sample]:
         raise SampleError("there are no samples to score against", mend="check the samples file")
     by_id: dict[str, Sample] = {}
     for sample in samples:
+        require_task(sample)
         if sample.id in by_id:
             raise SampleError(f"sample id {sample.id!r} occurs twice", mend="keep one of them")
         by_id[sample.id] = sample

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import chain
+from typing import get_args
 
 from ..errors import MaskError
 from ..grammar import IMAGE, OBJECT_TOKEN, SegmentSpan, names_parts, normalise_label, parse_answer
-from ..records import Sample, Target
+from ..records import MixedPartsTask, Role, Sample, Target, Task
 
 Fault = tuple[str, str]
 
@@ -42,11 +43,15 @@ MENDS = {
     "shared_between_splits": "keep the image in one split only",
 }
 
-ROLES = {
+ROLES: dict[Task, set[Role]] = {
     "common_objects": {"object"},
     "common_parts": {"object", "common"},
     "unique_parts": {"object", "unique"},
+    "grounded_caption": {"object"},
+    "referring": {"object"},
+    "caption": set(),
 }
+_TOLD_APART = get_args(MixedPartsTask)  # where sentences about parts and about objects have to differ
 _IDENTIFIER = re.compile(r"\(IMAGE(\d+)\)")
 _MARKED = re.compile(rf"{IMAGE}\s*\(IMAGE(\d+)\)")
 
@@ -96,7 +101,10 @@ def _check_answers(sample: Sample) -> Iterator[Fault]:
             yield "seg_count", f"turn {number}: {answer.seg_count} [SEG] for {len(targets)} targets"
         elif len(answer.segments) == answer.seg_count:
             for k, (segment, target) in enumerate(zip(answer.segments, targets, strict=True)):
-                yield from _check_pair(f"turn {number}, [SEG] {k}", segment, target)
+                where = f"turn {number}, [SEG] {k}"
+                yield from _check_pair(where, segment, target)
+                if sample.task in _TOLD_APART and names_parts(segment.sentence) == (target.role == "object"):
+                    yield "role_mismatch", f"{where}: role {target.role!r} in the sentence {segment.sentence!r}"
 
 
 def _check_pair(where: str, segment: SegmentSpan, target: Target) -> Iterator[Fault]:
@@ -104,8 +112,6 @@ def _check_pair(where: str, segment: SegmentSpan, target: Target) -> Iterator[Fa
         yield "phrase_mismatch", f"{where}: text says {segment.phrase!r}, target {target.phrase!r}"
     if segment.image_index != target.image_index:
         yield "image_mismatch", f"{where}: text says image {segment.image_index}, target {target.image_index} (from 0)"
-    if names_parts(segment.sentence) == (target.role == "object"):
-        yield "role_mismatch", f"{where}: role {target.role!r} in the sentence {segment.sentence!r}"
 
 
 def _check_targets(sample: Sample) -> Iterator[Fault]:
@@ -115,7 +121,7 @@ def _check_targets(sample: Sample) -> Iterator[Fault]:
     turns = [target.turn for target in sample.targets]
     if turns != sorted(turns):
         yield "phrase_mismatch", f"targets are not in the order of the turns: {turns}"
-    for role in sorted({target.role for target in sample.targets} - ROLES.get(sample.task, set())):
+    for role in sorted({target.role for target in sample.targets} - ROLES[sample.task]):
         yield "role_mismatch", f"role {role!r} in task {sample.task!r}"
 
 

@@ -12,6 +12,7 @@ SOURCES = Registry(
     "source",
     {
         "ade20k_part_234": "llava_corr.sources.ade20k_part_234:read",
+        "grand": "llava_corr.sources.grand:read",
         "jsonl": "llava_corr.sources.jsonl:read",
         "paco_lvis": "llava_corr.sources.paco_lvis:read",
         "partimagenet": "llava_corr.sources.partimagenet:read",

@@ -79,7 +79,7 @@ def parts_of(images: list[AnnotatedImage]) -> list[str]:
 
 
 def test_registry_knows_all_sources():
-    assert SOURCES.names() == ["ade20k_part_234", "jsonl", "paco_lvis", "partimagenet"]
+    assert SOURCES.names() == ["ade20k_part_234", "grand", "jsonl", "paco_lvis", "partimagenet"]
     with pytest.raises(RegistryError, match="did you mean 'paco_lvis'"):
         SOURCES.load("paco_lviz")
 

@@ -60,8 +60,22 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         LlavaCorrError: unusable arguments, annotations or spec.
     """
-    roots = source_roots(args.source or [], args.world)
+    roots, splits = roots_and_splits(args)
     spec = MixedPartsSpec.from_json(args.spec) if args.spec else MixedPartsSpec()
+    for split in splits:
+        build_split(roots, spec, split, args.count, args.seed, Path(args.out), args.without_test)
+    return 0
+
+
+def roots_and_splits(args: argparse.Namespace) -> tuple[dict[str, Path], list[str]]:
+    """Reader name -> root folder, and the splits to build.
+
+    Test comes first: the split that a data set lacks, if any, so that it is missed before anything is written.
+
+    Raises:
+        LlavaCorrError: unusable arguments.
+    """
+    roots = source_roots(args.source or [], args.world)
     unknown = sorted(set(args.without_test) - set(roots))
     if unknown or args.count < 1 or args.seed < 0:
         raise ConfigError(
@@ -70,10 +84,7 @@ def run(args: argparse.Namespace) -> int:
             else f"--count {args.count} --seed {args.seed}: samples are counted from 1, seeds from 0",
             mend="correct the argument",
         )
-    # Test first: the split that a data set lacks, if any, so that it is missed before anything is written.
-    for split in reversed(SPLITS) if args.split == "all" else [args.split]:
-        build_split(roots, spec, split, args.count, args.seed, Path(args.out), args.without_test)
-    return 0
+    return roots, [*reversed(SPLITS)] if args.split == "all" else [args.split]
 
 
 def source_roots(sources: list[str], world: str | None) -> dict[str, Path]:
@@ -162,7 +173,7 @@ def load_pools(name: str, root: Path, split: str, findings: Findings, *, without
         AnnotationError: unreadable annotations.
         SampleError: fewer than two usable images.
     """
-    images = _noting_absent(_read(name, root, split, findings, without_test), findings)
+    images = noting_absent(read_images(name, root, split, findings, without_test), findings)
     views: dict[str, list[ImageView]] = {}
     for view in view_images(images, findings):
         views.setdefault(view.source, []).append(view)
@@ -186,7 +197,7 @@ def _refuse_shared_names(pools: Sequence[Pool]) -> None:
         )
 
 
-def _noting_absent(images: Iterator[AnnotatedImage], findings: Findings) -> Iterator[AnnotatedImage]:
+def noting_absent(images: Iterator[AnnotatedImage], findings: Findings) -> Iterator[AnnotatedImage]:
     """Dialogues can be built before the pictures are there, but nobody should find out in training."""
     for image in images:
         if not os.path.isfile(image.path):  # False, too, for names that no file can have
@@ -194,7 +205,8 @@ def _noting_absent(images: Iterator[AnnotatedImage], findings: Findings) -> Iter
         yield image
 
 
-def _read(name: str, root: Path, split: str, findings: Findings, without_test: bool) -> Iterator[AnnotatedImage]:
+def read_images(name: str, root: Path, split: str, findings: Findings, without_test: bool) -> Iterator[AnnotatedImage]:
+    """The images of one split of a source; ``without_test``: see the argument of that name."""
     read = READERS.load(name)
     if not without_test:
         yield from read(root, split, findings=findings)
