@@ -116,6 +116,7 @@ class DataSection(Section):
     validation: str | None = Field(
         None, description="scored by its losses whenever a checkpoint is saved, and at the end"
     )
+    limit: int | None = Field(None, gt=0, description="only the first so many samples of each file; null takes all")
     blind: bool = Field(False, description="replace every picture by plain grey: what can be guessed without looking")
     workers: int = Field(0, ge=0)
     picture_groups: int = Field(1, ge=1, description="shuffle dialogues in groups of this many that share pictures")
