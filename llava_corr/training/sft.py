@@ -131,6 +131,7 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     Returns:
         The run folder; ``model/`` in it holds weights, configuration and processor.
     """
+    transformers.utils.logging.disable_progress_bar()  # one line is enough
     if not dry_run and is_finished(config):
         logger.info("%s was finished earlier; give the run another name to train again", config.run_dir)
         return config.run_dir
