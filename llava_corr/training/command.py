@@ -24,9 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.set)
+    from . import ranks
     from .sft import train
 
     train(config, dry_run=args.dry_run)
+    ranks.leave()
     return 0
 
 

@@ -52,3 +52,10 @@ def from_rank_zero(value: Any) -> Any:
     values = [value]
     distributed.broadcast_object_list(values, src=0)
     return values[0]
+
+
+def leave() -> None:
+    """Ends the talk, when all ranks are done: a rank that exits without it may abort on its way out."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
