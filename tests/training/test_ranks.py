@@ -12,12 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from toy import write_toy
+from toy import small_config, write_toy
 from training_runs import ROOT, arguments, comparable, environment, finish, log_of, weights
 
 from llava_corr.files import resource
 from llava_corr.models.checkpoints import load_model
 from llava_corr.training.checkpointing import Checkpoints
+from llava_corr.training.sft import train
 
 STEPS = ["training.max_steps=6", "training.logging_steps=1", "training.batch_size=1", "training.warmup_steps=0",
          "training.save_steps=2", "training.learning_rate=3e-4"]  # fmt: skip
@@ -62,8 +63,8 @@ def one_process(folder: Path) -> Path:
     """Six steps of two dialogues; in some steps one of the two (one rank's micro-batch) has no mask."""
     samples = write_toy(folder, 8, images=(1, 3))
     assert 0 < sum(not sample.targets for sample in samples) < 8
-    finish([sys.executable, *arguments(folder, "name=one", *STEPS, "training.gradient_accumulation=2")])
-    return folder / "one"
+    return train(small_config(folder, f"output_dir={folder}", "name=one", *STEPS, "training.gradient_accumulation=2",
+                              "training.deepspeed=null"))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
