@@ -2,8 +2,8 @@
 
 ``load_config("tiny/calico.yaml", ["training.max_steps=10"])`` reads YAML and dotted overrides with OmegaConf, checks
 everything at once with pydantic, and names every unknown key with a "did you mean". A bare name resolves in the
-project's ``configs/``; a file may build on another with ``base: other.yaml``. Nothing below the entry points sees
-these objects: builders hand plain numbers on.
+project's ``configs/``; a file may build on another with ``base: other.yaml``, and several files are laid over one
+another left to right. Nothing below the entry points sees these objects: builders hand plain numbers on.
 """
 
 from __future__ import annotations
@@ -170,6 +170,7 @@ class DataSection(Section):
     validation: str | None = Field(
         None, description="scored by its losses whenever a checkpoint is saved, and at the end"
     )
+    limit: int | None = Field(None, gt=0, description="only the first so many samples of each file; null takes all")
     blind: bool = Field(False, description="replace every picture by plain grey: what can be guessed without looking")
     workers: int = Field(0, ge=0)
     picture_groups: int = Field(1, ge=1, description="shuffle dialogues in groups of this many that share pictures")
@@ -272,30 +273,43 @@ def resolve_config_path(name: str | Path) -> Path:
     raise ConfigError(f"there is no configuration {str(name)!r}", mend=did_you_mean(str(name), known))
 
 
-def load_config(name: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+def load_config(name: str | Path | Sequence[str | Path], overrides: Sequence[str] = ()) -> ExperimentConfig:
     """Reads an experiment.
 
     Args:
-        name: path, or bare name in ``configs/``.
-        overrides: dotted ``key=value`` pairs; values are YAML.
+        name: path, or bare name in ``configs/``; of several, each is laid over those before it. Only together they
+            must be a whole experiment. An overlay that sets no ``name`` adds its file's to the run's: ``tiny-calico``
+            and ``no_cam.yaml`` give ``tiny-calico-no_cam``.
+        overrides: dotted ``key=value`` pairs, laid over the files; values are YAML.
 
     Raises:
         ConfigError: no such file, broken YAML, or any faulty keys or values, all listed together.
     """
-    path = resolve_config_path(name)
-    values = _read_yaml(path, seen=())
+    paths = [resolve_config_path(n) for n in ([name] if isinstance(name, (str, Path)) else name)]
+    layers = [(str(path), _read_yaml(path, seen=())) for path in paths]
     for override in overrides:
         key, equals, _ = override.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"override {override!r} is not key=value", mend="write --set training.max_steps=100")
+    where = " + ".join(path for path, _ in layers)
     try:
-        merged = OmegaConf.merge(OmegaConf.create(values), OmegaConf.from_dotlist(list(overrides)))
-        plain = OmegaConf.to_container(merged, resolve=True)
+        merged: Any = OmegaConf.create({})
+        for path, values in layers:
+            if "name" not in values and "name" in merged:
+                values["name"] = f"{merged['name']}-{Path(path).stem}"
+            where = path
+            merged = OmegaConf.merge(merged, values)
+        where = " + ".join(path for path, _ in layers)
+        plain = OmegaConf.to_container(OmegaConf.merge(merged, OmegaConf.from_dotlist(list(overrides))), resolve=True)
     except (OmegaConfBaseException, yaml.YAMLError) as cause:
-        raise ConfigError(
-            f"cannot merge the overrides: {cause}", where=str(path), mend="check keys and values"
-        ) from cause
-    return validate(ExperimentConfig, plain, where=str(path))
+        raise ConfigError(f"cannot merge the overrides: {cause}", where=where, mend="check keys and values") from cause
+    return validate(ExperimentConfig, plain, where=where, layers=layers if len(layers) > 1 else ())
+
+
+def overfitted(config: ExperimentConfig, count: int) -> ExperimentConfig:
+    """The experiment on its first ``count`` training samples only, which are also those it is validated on."""
+    data = config.data.model_copy(update={"limit": count, "validation": config.data.train})
+    return config.model_copy(update={"name": f"{config.name}-overfit{count}", "data": data})
 
 
 def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -321,18 +335,38 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     return merged
 
 
-def validate(schema: type[S], values: Any, where: str) -> S:
-    """Checks plain values against a schema; all faults in one error, each unknown key with a suggestion."""
+def validate(schema: type[S], values: Any, where: str, layers: Sequence[tuple[str, dict[str, Any]]] = ()) -> S:
+    """Checks plain values against a schema; all faults in one error, each unknown key with a suggestion.
+
+    Args:
+        layers: files with their values, the topmost last; a fault then names the last file that holds its key.
+    """
     try:
         return schema.model_validate(values)
     except ValidationError as cause:
-        faults = [_fault(schema, error["loc"], error["type"], error["msg"]) for error in cause.errors()]
+        faults = [
+            _fault(schema, error["loc"], error["type"], error["msg"]) + _origin(error["loc"], layers)
+            for error in cause.errors()
+        ]
         listing = "\n".join(f"    {fault}" for fault in faults)
         raise ConfigError(
             f"{len(faults)} fault{'s' if len(faults) != 1 else ''} in the configuration:\n{listing}",
             where=where,
             mend="correct all of them, in the file or with --set",
         ) from cause
+
+
+def _origin(location: Iterable[Any], layers: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    steps = list(location)
+    for path, values in reversed(layers):
+        found: Any = values
+        for step in steps:
+            if not isinstance(found, dict) or step not in found:
+                break
+            found = found[step]
+        else:
+            return f" (in {path})"
+    return ""
 
 
 def _fault(schema: type[Section], location: Iterable[Any], kind: str, message: str) -> str:

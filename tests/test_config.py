@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llava_corr.config import ExperimentConfig, load_config, resolve_config_path, validate
+from llava_corr.config import ExperimentConfig, load_config, overfitted, resolve_config_path, validate
 from llava_corr.errors import ConfigError
 from llava_corr.files import resource
 
@@ -73,6 +73,36 @@ def test_base_is_laid_below(tmp_path):
     (tmp_path / "top.yaml").write_text("base: below.yaml\nname: top\ntraining: {batch_size: 3}\n")
     config = load_config(tmp_path / "top.yaml")
     assert (config.name, config.training.batch_size, config.training.max_steps) == ("top", 3, 5)
+
+
+def test_files_are_laid_over_one_another_left_to_right(tmp_path):
+    (tmp_path / "no_cam.yaml").write_text("training: {max_steps: 5, batch_size: 2}\n")
+    (tmp_path / "big.yaml").write_text("training: {batch_size: 3}\nmodel: {trunk: {hidden_size: 256}}\n")
+    config = load_config(["tiny/calico.yaml", tmp_path / "no_cam.yaml", tmp_path / "big.yaml"], ["seed=4"])
+    assert (config.training.max_steps, config.training.batch_size, config.seed) == (5, 3, 4)
+    assert config.model.trunk.hidden_size == 256
+    assert config.model.trunk.num_hidden_layers == load_config("tiny/calico.yaml").model.trunk.num_hidden_layers
+    assert config.name == "tiny-calico-no_cam-big"
+    (tmp_path / "big.yaml").write_text("name: own\n")
+    assert load_config(["tiny/calico.yaml", str(tmp_path / "big.yaml")]).name == "own"
+
+
+def test_faults_of_overlays_name_their_file(tmp_path):
+    (tmp_path / "a.yaml").write_text("name: x\ndata: {train: a}\ntraining: {max_steps: 0, batch_size: 1}\n")
+    (tmp_path / "b.yaml").write_text("training: {batchsize: 2}\nmodel: 3\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config([tmp_path / "a.yaml", tmp_path / "b.yaml"])
+    lines = {line.split(":")[0].strip(): line for line in str(caught.value).splitlines()}
+    assert "a.yaml)" in lines["training.max_steps"]
+    assert "b.yaml)" in lines["training.batchsize"]
+    assert "b.yaml)" in lines["model"]
+    with pytest.raises(ConfigError, match="name: Field required"):
+        load_config([tmp_path / "b.yaml"])
+
+
+def test_overfitting_is_an_experiment_of_its_own():
+    config = overfitted(load_config("tiny/calico.yaml"), 8)
+    assert (config.name, config.data.limit, config.data.validation) == ("tiny-calico-overfit8", 8, config.data.train)
 
 
 def test_unknown_name_is_suggested():

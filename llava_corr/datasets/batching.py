@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import count, islice
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -68,3 +69,29 @@ class PictureSharingSampler(Sampler[int]):
                 chosen = min(ranked, default=(0, 0, None))[2]
             groups.append(members)
         return groups
+
+
+class SampleStream(Sampler[int]):
+    """The samples of a whole run: epoch after epoch in one row, without a short batch where an epoch ends.
+
+    Step s of a run takes samples s x G to (s + 1) x G, G being the dialogues of an optimiser step, however they are
+    spread over ranks and micro-batches; so a run that is continued at step s skips s x G of them.
+
+    Args:
+        epochs: the order of one epoch; its epoch is set here.
+        total: samples of the run.
+    """
+
+    def __init__(self, epochs: PictureSharingSampler, total: int) -> None:
+        self.epochs, self.total = epochs, total
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __iter__(self) -> Iterator[int]:
+        return islice(self._endless(), self.total)
+
+    def _endless(self) -> Iterator[int]:
+        for epoch in count():
+            self.epochs.set_epoch(epoch)
+            yield from self.epochs

@@ -1,4 +1,4 @@
-"""What a run shows and keeps while it trains: one progress line, a JSON-lines log, a clock."""
+"""What a run shows and keeps while it trains: one progress line, a JSON-lines log, TensorBoard, a clock."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..files import append_line, write_json
+from ..errors import CheckpointError
+from ..files import append_line, read_json, write_json
+from . import ranks
+
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {rate_inv_fmt}, ETA {remaining}{postfix}"
 
 
 class ProgressLine(TrainerCallback):
-    """One line with steps, losses and ETA, on rank 0."""
+    """One line with step, losses, seconds per step and ETA, on rank 0."""
 
     def __init__(self, clock: TimeBudget | None = None) -> None:
         self.bar: tqdm | None = None
@@ -25,7 +30,14 @@ class ProgressLine(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", dynamic_ncols=True)
+            self.bar = tqdm(
+                total=state.max_steps,
+                initial=state.global_step,
+                desc="train",
+                unit="step",
+                bar_format=BAR,
+                dynamic_ncols=True,
+            )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.bar is not None:
@@ -54,6 +66,55 @@ class JsonLinesLog(TrainerCallback):
             append_line(self.path, json.dumps({"step": state.global_step, "time": time.time(), **kwargs["logs"]}))
 
 
+class TensorBoardLog(TrainerCallback):
+    """The numbers of every log entry as TensorBoard scalars, on rank 0; rows after a checkpoint are hidden when the run
+    continues from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.writer: SummaryWriter | None = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self.writer = SummaryWriter(str(self.folder), purge_step=state.global_step + 1)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.writer is not None:
+            for name, value in kwargs["logs"].items():
+                if isinstance(value, (int, float)):
+                    self.writer.add_scalar(name, value, state.global_step)
+            self.writer.flush()
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+
+class StepSeconds(TrainerCallback):
+    """Seconds per optimiser step since they were last asked for: data and arithmetic, without saving and validation."""
+
+    def __init__(self) -> None:
+        self.sum, self.steps, self.mark = 0.0, 0, time.monotonic()
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self.mark = time.monotonic()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        now = time.monotonic()
+        self.sum, self.steps, self.mark = self.sum + now - self.mark, self.steps + 1, now
+
+    def on_evaluate(self, *_: Any, **__: Any) -> None:
+        self.mark = time.monotonic()
+
+    def on_save(self, *_: Any, **__: Any) -> None:
+        self.mark = time.monotonic()
+
+    def take(self) -> float:
+        mean = self.sum / max(1, self.steps)
+        self.sum, self.steps = 0.0, 0
+        return mean
+
+
 class SaveOnInterrupt(TrainerCallback):
     """SIGINT or SIGTERM to any rank ends the run after its step, with a checkpoint; a second one ends it at once.
 
@@ -76,10 +137,7 @@ class SaveOnInterrupt(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        if torch.distributed.is_initialized():
-            caught = torch.tensor(float(self.caught), device=args.device)
-            torch.distributed.all_reduce(caught, torch.distributed.ReduceOp.MAX)
-            self.caught = bool(caught)
+        self.caught = ranks.any_rank(self.caught, args.device)
         control.should_save |= self.caught
         control.should_training_stop |= self.caught
         return control
@@ -89,8 +147,7 @@ class SaveOnInterrupt(TrainerCallback):
             signal.signal(number, handler)
 
 
-def _clock_file(args: TrainingArguments, state: TrainerState) -> Path:
-    return Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / "clock.json"
+CLOCK = "clock.json"  # in every checkpoint
 
 
 class TimeBudget(TrainerCallback):
@@ -114,13 +171,13 @@ class TimeBudget(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.started = time.monotonic()
-        saved = _clock_file(args, state)
+        saved = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / CLOCK
         if state.global_step and saved.exists():  # a continued run goes on where its clock stood
-            self.started -= json.loads(saved.read_text(encoding="utf-8"))["seconds"]
+            self.started -= read_json(saved, CheckpointError)["seconds"]
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.is_world_process_zero:
-            write_json(_clock_file(args, state), {"seconds": time.monotonic() - self.started})
+    def save(self, checkpoint: Path) -> None:
+        """Writes where the clock stands."""
+        write_json(checkpoint / CLOCK, {"seconds": time.monotonic() - self.started})
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

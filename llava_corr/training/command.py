@@ -8,25 +8,40 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..config import load_config
-from ..errors import LlavaCorrError
+from ..config import load_config, overfitted
+from ..errors import ConfigError, LlavaCorrError
 
 logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", required=True, help="YAML file, or a name in configs/")
+    parser.add_argument(
+        "--config",
+        required=True,
+        nargs="+",
+        action="extend",
+        help="YAML file, or a name in configs/; of several, each is laid over those before it",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, may be repeated")
-    parser.add_argument("--dry-run", action="store_true", help="build everything, take no step")
+    parser.add_argument("--dry-run", action="store_true", help="build everything, print the plan, take no step")
+    parser.add_argument(
+        "--overfit", type=int, metavar="N", help="train and validate on the first N samples only, in a run of its own"
+    )
     # The DeepSpeed launcher passes its rank this way; the environment says the same.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=-1, help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.set)
+    if args.overfit is not None:
+        if args.overfit < 1:
+            raise ConfigError(f"--overfit {args.overfit}: there is nothing to train on", mend="take at least 1 sample")
+        config = overfitted(config, args.overfit)
+    from . import ranks
     from .sft import train
 
     train(config, dry_run=args.dry_run)
+    ranks.leave()
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import time
 from pathlib import Path
@@ -14,15 +13,13 @@ import torch
 import transformers
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, TrainingArguments
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import get_last_checkpoint
 
-from ..config import ExperimentConfig, ModelSection, TrainingSection
-from ..datasets.batching import PictureSharingSampler
+from ..config import ExperimentConfig, ModelSection
+from ..datasets.batching import PictureSharingSampler, SampleStream
 from ..datasets.collate import Collator
 from ..errors import CheckpointError, ConfigError, SampleError
-from ..files import resource
 from ..models.adapters import ALL, TrainedParts, choose_trained, merge_release
 from ..models.build import Vocabulary, build_config, build_processor, check_same_model, halve_frozen
 from ..models.checkpoints import identify, load_config, load_model, written_whole
@@ -33,7 +30,11 @@ from ..models.scratch import start_positions
 from ..models.tokenizing import train_tokenizer
 from ..record_files import read_samples
 from ..records import Sample
-from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, TimeBudget
+from . import ranks
+from .arguments import training_arguments
+from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, TensorBoardLog, TimeBudget
+from .checkpointing import Checkpoints
+from .plan import check_samples, describe
 from .runs import is_finished, prepare_run, update_run
 from .trainer import DialogueTrainer
 
@@ -136,59 +137,6 @@ def save_release(config: ExperimentConfig, parts: TrainedParts, folder: Path, st
     model.save_pretrained(folder, state_dict=state)
 
 
-def training_arguments(config: ExperimentConfig, folder: Path) -> TrainingArguments:
-    """The trainer's arguments of an experiment."""
-    t = config.training
-    return TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
-        max_steps=t.max_steps,
-        per_device_train_batch_size=t.batch_size,
-        per_device_eval_batch_size=t.batch_size,
-        eval_strategy="steps" if config.data.validation else "no",
-        eval_steps=t.save_steps,
-        prediction_loss_only=True,
-        gradient_accumulation_steps=t.gradient_accumulation,
-        learning_rate=t.learning_rate,
-        adam_beta1=t.betas[0],
-        adam_beta2=t.betas[1],
-        weight_decay=t.weight_decay,
-        warmup_steps=t.warmup_steps,
-        max_grad_norm=t.max_grad_norm,
-        bf16=t.bf16,
-        **_checkpointing(t.gradient_checkpointing),
-        logging_steps=t.logging_steps,
-        save_steps=t.save_steps,
-        save_total_limit=2,
-        seed=config.seed,
-        data_seed=config.seed,
-        dataloader_num_workers=config.data.workers,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        deepspeed=_deepspeed_file(t) if _launched() else None,
-        remove_unused_columns=False,
-        report_to=["tensorboard"],
-        disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
-        ddp_find_unused_parameters=False,
-        accelerator_config={"dispatch_batches": False},
-    )
-
-
-def _checkpointing(wanted: bool) -> dict[str, Any]:
-    """Non-reentrant only: hooks and frozen inputs need it."""
-    return {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}} if wanted else {}
-
-
-def _launched() -> bool:
-    """Whether a launcher (deepspeed, torchrun) started this process."""
-    return "WORLD_SIZE" in os.environ
-
-
-def _deepspeed_file(section: TrainingSection) -> str | None:
-    if section.deepspeed is None:
-        return None
-    return section.deepspeed if Path(section.deepspeed).is_file() else str(resource("zero_configs", section.deepspeed))
-
-
 def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     """Runs an experiment to its end, continuing from the last checkpoint of its run folder.
 
@@ -199,26 +147,28 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     Returns:
         The run folder; ``model/`` in it holds weights, configuration and processor.
     """
+    transformers.utils.logging.disable_progress_bar()  # one line is enough
     if not dry_run and is_finished(config):
         logger.info("%s was finished earlier; give the run another name to train again", config.run_dir)
         return config.run_dir
-    samples = _read_some(config.data.train)
-    validation = _read_some(config.data.validation) if config.data.validation else None
+    samples = _read_some(config.data.train, config.data.limit)
+    validation = _read_some(config.data.validation, config.data.limit) if config.data.validation else None
     parts, processor = build_model(config, samples)
-    parameters = sum(p.numel() for p in parts.model.parameters())
-    trainable = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
-    logger.info("%d samples, %.2f M parameters, %.2f M trained", len(samples), parameters / 1e6, trainable / 1e6)
+    longest = check_samples([*samples, *(validation or ())], processor)
+    for line in describe(config, samples, longest, processor.tokenizer.model_max_length, parts.model):
+        logger.info("%s", line)
     if dry_run:
         return config.run_dir
-    rank_zero = int(os.environ.get("RANK", "0")) == 0
+    parameters = sum(p.numel() for p in parts.model.parameters())
+    trainable = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
+    rank_zero = ranks.rank() == 0
     folder = prepare_run(config) if rank_zero else config.run_dir
     trainer = build_trainer(config, folder, parts, processor, samples, validation)
     started = time.monotonic()
-    checkpoints = folder / "checkpoints"
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    last = trainer.checkpoints.start(world_size=trainer.args.world_size, deepspeed=trainer.zero_stage)
     interrupt = SaveOnInterrupt()
     trainer.add_callback(interrupt)
-    result = trainer.train(resume_from_checkpoint=last)
+    result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     if interrupt.caught:
         logger.info("interrupted at step %d; a checkpoint is saved", result.global_step)
         raise KeyboardInterrupt
@@ -242,8 +192,8 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     return folder
 
 
-def _read_some(path: str) -> list[Sample]:
-    samples = read_samples(path)
+def _read_some(path: str, limit: int | None) -> list[Sample]:
+    samples = read_samples(path)[:limit]
     if not samples:
         raise SampleError("the file holds no sample", where=path, mend="build one with llava-corr data")
     return samples
@@ -259,17 +209,27 @@ def build_trainer(
 ) -> DialogueTrainer:
     """The trainer with its callbacks; where no mask loss has weight, the grounding tower is not run."""
     clock = TimeBudget(config.training.max_steps, config.training.max_minutes)
+    args = training_arguments(config, folder)
+    per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    epochs = PictureSharingSampler(samples, config.data.picture_groups, config.seed)
     trainer = DialogueTrainer(
         parts=parts,
-        args=training_arguments(config, folder),
+        args=args,
         train_dataset=SampleDataset(samples),
         eval_dataset=SampleDataset(validation) if validation else None,
         data_collator=Collator(processor, blind=config.data.blind, grounding=config.training.losses.draw),
-        callbacks=[clock, ProgressLine(clock), JsonLinesLog(folder / "train_log.jsonl")],
+        callbacks=[
+            clock,
+            ProgressLine(clock),
+            JsonLinesLog(folder / "train_log.jsonl"),
+            TensorBoardLog(folder / "tensorboard"),
+        ],
         clock=clock,
-        order=PictureSharingSampler(samples, config.data.picture_groups, config.seed),
+        order=SampleStream(epochs, config.training.max_steps * per_step),
+        checkpoints=Checkpoints(folder),
         cosine=config.training.schedule == "cosine",
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
+    torch.manual_seed(config.seed + ranks.rank() * 1_000_003)  # every rank its own dropout
     return trainer

@@ -22,7 +22,10 @@ from transformers import Trainer
 from ..errors import TrainingError
 from ..losses.language import IGNORE_INDEX
 from ..models.adapters import TrainedParts
-from .callbacks import TimeBudget
+from . import ranks
+from .callbacks import StepSeconds, TimeBudget
+from .checkpointing import Checkpoints, window_file
+from .window import Window, order_number
 
 TERMS = ("language", "mask", "dice")
 VALIDATION = "validation"
@@ -34,29 +37,40 @@ class DialogueTrainer(Trainer):
     Args:
         parts: the model and what is trained of it; checkpoints hold that alone.
         clock: says how far the run is; drives the learning rate.
-        order: the order of the training samples.
+        order: the training samples of the whole run, in order.
+        checkpoints: where they are written, and what makes them count.
         cosine: cosine instead of linear decay.
     """
 
     def __init__(
-        self, *, parts: TrainedParts, clock: TimeBudget, order: Sampler[int], cosine: bool = False, **kwargs: Any
+        self,
+        *,
+        parts: TrainedParts,
+        clock: TimeBudget,
+        order: Sampler[int],
+        checkpoints: Checkpoints,
+        cosine: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(model=parts.model, **kwargs)
         self.parts = parts
-        self.clock, self.order, self.cosine = clock, order, cosine
+        self.clock, self.order, self.checkpoints, self.cosine = clock, order, checkpoints, cosine
         self.loss_is_scaled_for_ga = True  # compute_loss divides by the counts of the whole optimiser step
-        # Sums by term, then counts: since the last log, and over the validation samples.
-        self._window, self._validation = torch.zeros(5, dtype=torch.float64), torch.zeros(5, dtype=torch.float64)
+        self._window, self._validation = Window(), Window()
+        self._seconds = StepSeconds()
+        self.add_callback(self._seconds)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
         return self.order
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
-        """Tokens and masks of the optimiser step, over all ranks."""
+        """Tokens and masks of the optimiser step, over all ranks; notes the samples on the way."""
         tokens = sum(int((b["labels"][:, 1:] != IGNORE_INDEX).sum()) for b in batch_samples)
         masks = sum(len(b["seg_image"]) for b in batch_samples if "seg_image" in b)
-        counts = torch.tensor([[tokens, masks]], device=device)
-        return self.accelerator.gather(counts).sum(0)
+        number = order_number(self.state.global_step, (b["sample_ids"] for b in batch_samples))
+        counts = self.accelerator.gather(torch.tensor([[tokens, masks, number]], device=device)).sum(0)
+        self._window.order += int(counts[2])
+        return counts[:2]
 
     def compute_loss(
         self,
@@ -67,18 +81,53 @@ class DialogueTrainer(Trainer):
     ) -> Any:
         sample_ids = inputs.pop("sample_ids", [])
         outputs = model(**inputs, loss_denominators=num_items_in_batch)
-        if not torch.isfinite(outputs.loss):
-            sums = dict(zip(TERMS, outputs.loss_sums.tolist(), strict=True))
-            raise TrainingError(
-                f"the loss is {outputs.loss.item()} (sums: {sums})",
-                where=f"step {self.state.global_step}, samples {', '.join(sample_ids)}",
-                mend="look at these samples, lower the learning rate, or train in fp32; the last checkpoint is intact",
-            )
-        window = self._window if model.training else self._validation
-        window += torch.cat([outputs.loss_sums.double().cpu(), outputs.counts.double().cpu()])
+        if ranks.any_rank(not bool(torch.isfinite(outputs.loss)), self.args.device):
+            self._stop(outputs, sample_ids)
+        (self._window if model.training else self._validation).add(outputs.loss_sums, outputs.counts)
         # Gradients are averaged over ranks; the denominators are global already.
         loss = outputs.loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
+
+    def _stop(self, outputs: Any, sample_ids: list[str]) -> None:
+        """Raises on every rank alike, naming the samples of every rank whose loss is not finite."""
+        sums = dict(zip(TERMS, outputs.loss_sums.tolist(), strict=True))
+        mine = (outputs.loss.item(), sums, sample_ids)
+        bad = [(r, *found) for r, found in enumerate(ranks.gather(mine)) if not math.isfinite(found[0])]
+        raise TrainingError(
+            "; ".join(f"the loss of rank {r} is {loss} (sums: {sums})" for r, loss, sums, _ in bad),
+            where=f"step {self.state.global_step + 1}, "
+            + "; ".join(f"micro-batch of rank {r}: samples {', '.join(ids)}" for r, _, _, ids in bad),
+            mend="look at these samples, lower the learning rate, or train in fp32; the last checkpoint is intact",
+        )
+
+    @property
+    def zero_stage(self) -> int | None:
+        """DeepSpeed's ZeRO stage; None without DeepSpeed."""
+        plugin = getattr(self.accelerator.state, "deepspeed_plugin", None)
+        return plugin.zero_stage if self.is_deepspeed_enabled and plugin else None
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Everything that continuing needs, complete or not counted."""
+        args, step = self.args, self.state.global_step
+        with self.checkpoints.writing(
+            step,
+            world_size=args.world_size,
+            deepspeed=self.zero_stage,
+            first_here=args.local_process_index == 0,
+        ) as folder:
+            super()._save_checkpoint(model, trial)
+            if args.process_index == 0:
+                self.clock.save(folder)
+            self._window.save(window_file(folder, args.process_index), self._tr_loss, self._globalstep_last_logged)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """The run is one epoch of the trainer (see ``SampleStream``); a continued one takes up its window first."""
+        if checkpoint := kwargs["resume_from_checkpoint"]:
+            loss, self._globalstep_last_logged = self._window.load(
+                window_file(Path(checkpoint), self.args.process_index)
+            )
+            self._tr_loss += loss
+        super()._run_epoch(*args, **kwargs)
 
     def evaluate(
         self,
@@ -87,7 +136,7 @@ class DialogueTrainer(Trainer):
         metric_key_prefix: str = VALIDATION,
     ) -> dict[str, float]:
         """Losses on the validation samples; :meth:`log` adds them by name."""
-        self._validation.zero_()
+        self._validation.clear()
         return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
 
     def validation_losses(self) -> dict[str, float]:
@@ -100,19 +149,26 @@ class DialogueTrainer(Trainer):
             rows = self.state.log_history[-1:]
         return {name: value for name, value in rows[-1].items() if name.startswith(VALIDATION)}
 
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+    def log(self, logs: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         """Adds the mean of every term, over all ranks: since the last log, or over the validation samples."""
+        self.state.epoch = self.state.global_step * self.samples_per_step / len(self.train_dataset)  # type: ignore[arg-type]
         if "loss" in logs:
-            logs = logs | self._means(self._window)
+            order = {"order": self._window.order_hash()}  # before the window is emptied
+            logs = logs | self._means(self._window) | {"seconds_per_step": self._seconds.take()} | _peak() | order
         elif f"{VALIDATION}_loss" in logs:
             logs = {f"{VALIDATION}_{name}": value for name, value in self._means(self._validation).items()}
         super().log(logs, *args, **kwargs)
 
-    def _means(self, window: Tensor) -> dict[str, float]:
+    @property
+    def samples_per_step(self) -> int:
+        """Dialogues of an optimiser step, over all ranks and micro-batches."""
+        return self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+
+    def _means(self, window: Window) -> dict[str, float]:
         """Empties a window: the mean of every term, and the counts they are over."""
         # gloo and nccl alike reduce float32; the sums of one window fit.
-        total = self.accelerator.reduce(window.float().to(self.args.device), reduction="sum").cpu()
-        window.zero_()
+        total = self.accelerator.reduce(window.sums.float().to(self.args.device), reduction="sum").cpu()
+        window.clear()
         sums, (tokens, masks) = total[:3].tolist(), total[3:].tolist()
         means = [s / max(n, 1.0) for s, n in zip(sums, (tokens, masks, masks), strict=True)]
         return dict(zip(TERMS, means, strict=True)) | {"tokens": tokens, "masks": masks}
@@ -155,3 +211,8 @@ class DialogueTrainer(Trainer):
         if self.lr_scheduler is None:
             self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)  # type: ignore[arg-type]
         return self.lr_scheduler
+
+
+def _peak() -> dict[str, float]:
+    """Most memory that tensors took on this rank's GPU so far, GB; nothing on a CPU."""
+    return {"peak_memory_gb": torch.cuda.max_memory_allocated() / 1e9} if torch.cuda.is_available() else {}

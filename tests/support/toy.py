@@ -1,5 +1,6 @@
 """Coloured squares on grey: samples that a tiny model can learn, with exact masks; for model and training tests."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,19 +56,26 @@ def toy_image(folder: Path, index: int, size: tuple[int, int]) -> tuple[ImageRef
     return ImageRef(path=str(path), height=height, width=width), {n: m for n, m in masks.items() if m.any()}
 
 
-def toy_samples(folder: Path, count: int, *, images: int = 2, size: tuple[int, int] = (48, 64)) -> list[Sample]:
-    """Common-object dialogues; some have nothing in common."""
+def toy_samples(
+    folder: Path, count: int, *, images: int | Sequence[int] = 2, size: tuple[int, int] = (48, 64)
+) -> list[Sample]:
+    """Common-object dialogues over ``images`` pictures each, in turn where it is a sequence; of three pictures and
+    more, some have nothing in common."""
     folder.mkdir(parents=True, exist_ok=True)
-    samples = []
+    counts = [images] if isinstance(images, int) else images
+    samples: list[Sample] = []
+    first = 0
     for number in range(count):
-        made = [toy_image(folder, number * images + k, size) for k in range(images)]
+        n = counts[number % len(counts)]
+        made = [toy_image(folder, first + k, size) for k in range(n)]
+        first += n
         common = sorted(set.intersection(*(set(masks) for _, masks in made)))
         targets = [
             Target(phrase=name, image_index=k, mask=Mask.from_array(masks[name]), turn=0, role="common")
             for name in common
             for k, (_, masks) in enumerate(made)
         ]
-        named = join_words([ground(f"the {name}", range(images)) for name in common])
+        named = join_words([ground(f"the {name}", range(n)) for name in common])
         answer = f"The common objects are {named}." if common else "There is no common object."
         samples.append(
             Sample(
@@ -76,14 +84,14 @@ def toy_samples(folder: Path, count: int, *, images: int = 2, size: tuple[int, i
                 source="toy",
                 task="common_objects",
                 images=tuple(image for image, _ in made),
-                turns=(Turn(user=build_question(images, "Find the common objects."), assistant=answer),),
+                turns=(Turn(user=build_question(n, "Find the common objects."), assistant=answer),),
                 targets=tuple(targets),
             )
         )
     return samples
 
 
-def write_toy(folder: Path, count: int) -> list[Sample]:
-    samples = toy_samples(folder, count)
+def write_toy(folder: Path, count: int, *, images: int | Sequence[int] = 2) -> list[Sample]:
+    samples = toy_samples(folder, count, images=images)
     write_samples(folder / "train.jsonl", samples)
     return samples

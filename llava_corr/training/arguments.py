@@ -1,0 +1,62 @@
+"""From the experiment to the trainer's own arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from ..config import ExperimentConfig, TrainingSection
+from ..files import resource
+from .ranks import launched
+
+
+def training_arguments(config: ExperimentConfig, folder: Path) -> TrainingArguments:
+    """The trainer's arguments of an experiment."""
+    t = config.training
+    return TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        max_steps=t.max_steps,
+        per_device_train_batch_size=t.batch_size,
+        per_device_eval_batch_size=t.batch_size,
+        eval_strategy="steps" if config.data.validation else "no",
+        eval_steps=t.save_steps,
+        prediction_loss_only=True,
+        gradient_accumulation_steps=t.gradient_accumulation,
+        learning_rate=t.learning_rate,
+        adam_beta1=t.betas[0],
+        adam_beta2=t.betas[1],
+        weight_decay=t.weight_decay,
+        warmup_steps=t.warmup_steps,
+        max_grad_norm=t.max_grad_norm,
+        bf16=t.bf16,
+        **_checkpointing(t.gradient_checkpointing),
+        logging_steps=t.logging_steps,
+        save_steps=t.save_steps,
+        save_total_limit=None,  # checkpointing.py removes old ones, when the new one is complete
+        seed=config.seed,
+        data_seed=config.seed,
+        dataloader_num_workers=config.data.workers,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        deepspeed=deepspeed_file(t),
+        remove_unused_columns=False,
+        report_to=[],  # callbacks.py writes the logs
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        ddp_find_unused_parameters=False,
+        accelerator_config={"dispatch_batches": False},
+    )
+
+
+def _checkpointing(wanted: bool) -> dict[str, Any]:
+    """Non-reentrant only: hooks and frozen inputs need it."""
+    return {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}} if wanted else {}
+
+
+def deepspeed_file(section: TrainingSection) -> str | None:
+    """The DeepSpeed configuration in use; None where there is none, or no launcher started this process."""
+    if section.deepspeed is None or not launched():
+        return None
+    return section.deepspeed if Path(section.deepspeed).is_file() else str(resource("zero_configs", section.deepspeed))

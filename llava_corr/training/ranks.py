@@ -1,0 +1,61 @@
+"""What the ranks of one training tell one another; with one process every function answers at once."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import distributed
+
+
+def launched() -> bool:
+    """Whether a launcher (deepspeed, torchrun) started this process."""
+    return "WORLD_SIZE" in os.environ
+
+
+def rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def several() -> bool:
+    """Whether there is anybody to talk to."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether ``flag`` is set on some rank: one number over the wire."""
+    if not several():
+        return flag
+    raised = torch.tensor(float(flag), device=device)
+    distributed.all_reduce(raised, distributed.ReduceOp.MAX)
+    return bool(raised)
+
+
+def gather(value: Any) -> list[Any]:
+    """The ``value`` of every rank, in order of the ranks."""
+    if not several():
+        return [value]
+    values: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def from_rank_zero(value: Any) -> Any:
+    """Rank 0's ``value``, on every rank."""
+    if not several():
+        return value
+    values = [value]
+    distributed.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def leave() -> None:
+    """Ends the talk, when all ranks are done: a rank that exits without it may abort on its way out."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()

@@ -1,0 +1,158 @@
+"""Ranks: one process, DDP, ZeRO-2 and ZeRO-3 with two, and two machines take the same steps; on CPU, over gloo."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from toy import small_config, write_toy
+from training_runs import ROOT, arguments, comparable, environment, finish, log_of, weights
+
+from llava_corr.files import resource
+from llava_corr.models.checkpoints import load_model
+from llava_corr.training.checkpointing import Checkpoints
+from llava_corr.training.sft import train
+
+STEPS = ["training.max_steps=6", "training.logging_steps=1", "training.batch_size=1", "training.warmup_steps=0",
+         "training.save_steps=2", "training.learning_rate=3e-4"]  # fmt: skip
+STAGES = {"zero2": "training.deepspeed=zero2.json", "zero3": "training.deepspeed=zero3.json"}
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def torchrun(count: int = 2) -> list[str]:
+    return [str(Path(sys.executable).parent / "torchrun"), "--nproc-per-node", str(count), "--master-port", free_port()]
+
+
+def deepspeed(*options: str) -> list[str]:
+    return [str(Path(sys.executable).parent / "deepspeed"), "--master_port", free_port(), *options]
+
+
+def launcher(layout: str) -> list[str]:
+    return torchrun() if layout == "ddp" else deepspeed("--num_gpus", "2")
+
+
+def settings(layout: str) -> list[str]:
+    return [f"name={layout}", *STEPS, STAGES.get(layout, "training.deepspeed=null")]
+
+
+def losses(folder: Path) -> list[list]:
+    return [[row[k] for k in ("loss", "language", "mask", "dice")] for row in log_of(folder) if "loss" in row]
+
+
+def assert_same_curve(folder: Path, other: Path) -> None:
+    assert [row["order"] for row in log_of(folder) if "loss" in row] == [
+        row["order"] for row in log_of(other) if "loss" in row
+    ]
+    for a, b in zip(losses(folder), losses(other), strict=True):
+        assert a == pytest.approx(b, rel=1e-5)
+
+
+def one_process(folder: Path) -> Path:
+    """Six steps of two dialogues; in some steps one of the two (one rank's micro-batch) has no mask."""
+    samples = write_toy(folder, 8, images=(1, 3))
+    assert 0 < sum(not sample.targets for sample in samples) < 8
+    return train(small_config(folder, f"output_dir={folder}", "name=one", *STEPS, "training.gradient_accumulation=2",
+                              "training.deepspeed=null"))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    return one_process(tmp_path_factory.mktemp("ranks"))
+
+
+def test_two_ranks_take_the_steps_of_one(single):
+    finish([*torchrun(), *arguments(single.parent, *settings("ddp"))])
+    assert_same_curve(single.parent / "ddp", single)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["ddp", "zero2", "zero3"])
+def test_layouts_agree_and_continue(single, layout):
+    """The same curve as one process; killed after its first checkpoint and started again, the same log and weights."""
+    folder = single.parent
+    finish([*launcher(layout), *arguments(folder, *settings(layout))])
+    assert_same_curve(folder / layout, single)
+    trained = load_model(folder / layout / "model").state_dict()
+    for name, value in weights(single).items():
+        assert torch.allclose(trained[name], value, rtol=1e-3, atol=1e-5), name
+
+    killed = folder / f"{layout}-killed"
+    command = arguments(folder, *settings(layout), f"name={killed.name}", "training.max_steps=6")
+    kill_ranks([*launcher(layout), *command], killed)
+    finish([*launcher(layout), *command])
+    assert comparable(killed) == comparable(folder / layout)
+    again = weights(killed)
+    assert all(torch.equal(value, again[name]) for name, value in weights(folder / layout).items())
+
+
+def kill_ranks(command: list[str], run: Path) -> None:
+    """Starts a launcher and kills it with all its ranks when the first checkpoint is complete."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(), start_new_session=True
+    )
+    while process.poll() is None and not Checkpoints(run).complete():
+        time.sleep(0.01)
+    family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
+    for pid in family:
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    assert not (run / "model").exists(), "the run was over before it was killed"
+
+
+@pytest.mark.slow
+def test_all_ranks_stop_when_one_has_a_loss_that_is_not_finite(single):
+    script = str(ROOT / "tests/support/train_with_a_fault.py")
+    command = [*torchrun(), script, *arguments(single.parent, *settings("ddp"), "name=fault")[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), timeout=120)
+    assert done.returncode != 0
+    assert done.stderr.count("step 3, micro-batch of rank 1: samples toy") == 2, done.stderr[-3000:]
+    assert "micro-batch of rank 0" not in done.stderr
+    assert [p.name for p in Checkpoints(single.parent / "fault").complete()] == ["checkpoint-2"]
+
+
+@pytest.mark.slow
+def test_two_machines_as_far_as_one_can_play_them(single, tmp_path):
+    """Two launchers without ssh, one rank each, as the recipe in docs/training.md has it."""
+    (tmp_path / "hostfile").write_text("127.0.0.1 slots=1\nlocalhost slots=1\n")
+    port = free_port()
+    started = [
+        subprocess.Popen(
+            [*deepspeed("--hostfile", str(tmp_path / "hostfile"), "--no_ssh", "--node_rank", str(node),
+                        "--master_addr", "127.0.0.1", "--master_port", port),
+             *arguments(single.parent, *settings("zero2"), "name=machines")],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
+        )
+        for node in (0, 1)
+    ]  # fmt: skip
+    for process in started:
+        output, _ = process.communicate(timeout=180)
+        assert process.returncode == 0, output[-3000:]
+    assert_same_curve(single.parent / "machines", single)
+    assert json.loads((single.parent / "machines" / "run.json").read_text())["world_size"] == 2
+
+
+@pytest.mark.parametrize("name", ["zero2", "zero2_offload", "zero3", "zero3_offload"])
+def test_zero_configurations_have_deepspeeds_own_keys(name):
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
+    values = json.loads(resource("zero_configs", f"{name}.json").read_text())
+    zero = values["zero_optimization"]
+    assert set(zero) <= {field.alias or key for key, field in DeepSpeedZeroConfig.model_fields.items()}
+    assert zero["stage"] == int(name[4])
+    assert ("offload_optimizer" in zero) == name.endswith("offload")
+    DeepSpeedZeroConfig(**{k: v for k, v in zero.items() if v != "auto"})
+    assert zero.get("stage3_gather_16bit_weights_on_model_save") == (True if name[4] == "3" else None)
+    assert set(values) == set(json.loads(resource("zero_configs", "zero2.json").read_text()))
+    assert f"`{name}.json`" in resource("zero_configs", "README.md").read_text()
