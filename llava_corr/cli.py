@@ -17,6 +17,7 @@ COMMANDS = {
     "world": ("llava_corr.world.command", "render the embedded world in the public formats"),
     "data": ("llava_corr.datasets.command", "build MixedParts or alignment dialogues from annotated images"),
     "doctor": ("llava_corr.datasets.doctor", "list every fault of a samples file"),
+    "size": ("llava_corr.models.sizes_command", "count a configuration's parameters and compute, load nothing"),
     "train": ("llava_corr.training.command", "train one experiment (or: deepspeed scripts/train.py)"),
     "predict": ("llava_corr.inference.command", "answer a samples file with text and masks"),
     "baseline": ("llava_corr.benchmarks.baseline_command", "answer a samples file without a model"),

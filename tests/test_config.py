@@ -1,5 +1,7 @@
 """Experiments: overrides, all faults at once, suggestions, bare names, bases."""
 
+import re
+
 import pytest
 import yaml
 from hypothesis import given
@@ -14,8 +16,12 @@ CONFIGS = sorted(resource("configs").rglob("*.yaml"))
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
 def test_every_shipped_config_loads_and_has_a_header(path):
-    load_config(path)
     head = path.read_text()
+    overlay = "overlay" in head.splitlines()[0]
+    names = re.search(r"--config (\S+(?: [\w/]+\.yaml)*)", head)
+    config = load_config(names[1].split())
+    assert path in [resolve_config_path(name) for name in names[1].split()]  # its own command, as written
+    assert overlay or load_config(path) == config
     assert "# Purpose:" in head
     assert "# Command:" in head
 

@@ -6,6 +6,7 @@ safetensors file, and a manifest that names both and the base they belong to. Sh
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,16 +156,16 @@ def _add_lora(
                 mend="name tokens of its vocabulary, such as [SEG]",
             )
     tables = {"trunk.model.embed_tokens": rows, "trunk.lm_head": rows} if rows else None
-    return get_peft_model(
-        model,
-        LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=lora_pattern(lora.targets),
-            trainable_token_indices=tables,
-        ),
+    settings = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora_pattern(lora.targets),
+        trainable_token_indices=tables,
     )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name that is going away
+        return get_peft_model(model, settings)
 
 
 def _share_missed_hook(model: nn.Module) -> None:
