@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,42 +136,6 @@ def _semantic_config(section: CorrespondenceSection, spread: dict[str, float]) -
     if section.registers:
         return Dinov2WithRegistersConfig(**sizes, num_register_tokens=section.registers)
     return Dinov2Config(**sizes)
-
-
-# What a configuration also holds: where it comes from, how it is run, how fresh weights would be drawn.
-NO_PART_OF_A_MODEL = frozenset({
-    "_name_or_path", "architectures", "dtype", "initializer_range", "transformers_version", "_attn_implementation",
-})  # fmt: skip
-
-
-def check_same_model(wanted: LlavaCorrConfig, found: LlavaCorrConfig, where: str) -> None:
-    """Compares every size and switch of two configurations; where a model was saved or how it runs does not count.
-
-    Raises:
-        ConfigError: they describe different models; every difference is listed.
-    """
-    ours, theirs = _flat(wanted.to_dict()), _flat(found.to_dict())
-    faults = [
-        f"    {name}: the experiment has {ours.get(name)!r}, the weights {theirs.get(name)!r}"
-        for name in sorted(ours.keys() | theirs.keys())
-        if ours.get(name) != theirs.get(name) and name.rpartition(".")[2] not in NO_PART_OF_A_MODEL
-    ]
-    if faults:
-        listing = "\n".join(faults)
-        raise ConfigError(
-            f"model.weights are of another model:\n{listing}", where=where, mend="take the model section of their run"
-        )
-
-
-def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted names; tuples as lists and keys as strings, as JSON gives them back."""
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            out |= _flat(value, f"{prefix}{key}.")
-        else:
-            out[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
-    return out
 
 
 def _token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:

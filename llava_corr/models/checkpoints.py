@@ -19,6 +19,7 @@ from .adapters import MANIFEST, merge_release, read_trained
 from .configuration import LlavaCorrConfig
 from .modeling import LlavaCorrForConditionalGeneration
 from .processing import LlavaCorrProcessor
+from .recompose import recompose
 
 MEND = "name a folder that training wrote whole (its model/), or a hub id"
 
@@ -62,6 +63,7 @@ def load_model(
             )
         model = load_model(place, quantise_trunk=quantise_trunk, **options)
         with _named(folder):
+            recompose(model, load_config(folder))  # parts that were added to the base, or left out of it
             return merge_release(model, folder).eval()
     if quantise_trunk:
         options["quantization_config"] = _four_bits()

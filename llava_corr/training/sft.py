@@ -21,11 +21,12 @@ from ..datasets.batching import PictureSharingSampler, SampleStream
 from ..datasets.collate import Collator
 from ..errors import CheckpointError, ConfigError, SampleError
 from ..models.adapters import ALL, TrainedParts, choose_trained, merge_release
-from ..models.build import Vocabulary, build_config, build_processor, check_same_model, halve_frozen
+from ..models.build import Vocabulary, build_config, build_processor, halve_frozen
 from ..models.checkpoints import identify, load_config, load_model, written_whole
 from ..models.configuration import LlavaCorrConfig
 from ..models.modeling import LlavaCorrForConditionalGeneration, LossWeights
 from ..models.processing import LlavaCorrProcessor
+from ..models.recompose import check_fresh_is_trained, check_same_model, recompose
 from ..models.scratch import start_positions
 from ..models.tokenizing import train_tokenizer
 from ..record_files import read_samples
@@ -75,9 +76,10 @@ def build_model(config: ExperimentConfig, samples: list[Sample]) -> tuple[Traine
     tokenizer = load_tokenizer(config.model, samples)
     training, losses = config.training, config.training.losses
     processor = build_processor(config.model, tokenizer, losses.mask_size)
-    model = start_model(config.model, build_config(config.model, Vocabulary.of(tokenizer)))
+    model, fresh = start_model(config.model, build_config(config.model, Vocabulary.of(tokenizer)))
     transformers.set_seed(config.seed)  # the adapter starts alike, whatever was drawn for the weights before
     parts = choose_trained(model, training.trainable, training.lora, tokenizer, masks=losses.draw)
+    check_fresh_is_trained(model, fresh, where=f"model.weights {config.model.weights}")
     if config.model.frozen_dtype == "bfloat16":
         halve_frozen(model)
     model.max_images_per_tower_pass = config.model.max_images_per_tower_pass
@@ -92,8 +94,8 @@ def build_model(config: ExperimentConfig, samples: list[Sample]) -> tuple[Traine
     return parts, processor
 
 
-def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> LlavaCorrForConditionalGeneration:
-    """The weights an experiment starts from, all of them.
+def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> tuple[LlavaCorrForConditionalGeneration, list[str]]:
+    """The weights an experiment starts from, and the parameters that those weights lack.
 
     Raises:
         ConfigError: they are of another model, or a trunk in 4 bits without weights to load.
@@ -106,9 +108,14 @@ def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> LlavaCorrForC
             )
         model = LlavaCorrForConditionalGeneration(wanted)
         start_positions(model)
-        return model
+        return model, []
     check_same_model(wanted, load_config(section.weights), where=section.weights)
-    return load_model(section.weights, attn_implementation=section.attention, quantise_trunk=section.quantise_trunk)
+    model = load_model(section.weights, attn_implementation=section.attention, quantise_trunk=section.quantise_trunk)
+    fresh, dropped = recompose(model, wanted)
+    if fresh or dropped:
+        parts = sorted({".".join(name.split(".")[:2]) for name in fresh})
+        logger.info("of %s: new %s; left out %s", section.weights, ", ".join(parts) or "nothing", dropped or "nothing")
+    return model, fresh
 
 
 def writes_whole(config: ExperimentConfig) -> bool:
@@ -131,7 +138,7 @@ def save_release(config: ExperimentConfig, parts: TrainedParts, folder: Path, st
     if parts.peft is not None:
         parts.write_release(folder, {}, state)
         transformers.set_seed(config.seed)  # the very weights that training started from
-        model = merge_release(start_model(config.model, model.config), folder)
+        model = merge_release(start_model(config.model, model.config)[0], folder)
         shutil.rmtree(folder)
         state = model.state_dict()
     model.save_pretrained(folder, state_dict=state)
