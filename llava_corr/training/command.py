@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     from .sft import train
 
     train(config, dry_run=args.dry_run)
-    ranks.leave()
+    if ranks.launched():
+        ranks.leave()
     return 0
 
 

@@ -55,6 +55,20 @@ class SampleDataset(Dataset):
         return self.samples[index]
 
 
+def filled_up(samples: list[Sample], multiple: int) -> list[Sample]:
+    """The samples, and after them so many without answers and masks that their number is a multiple.
+
+    Ranks take the same number of batches each; what fills the last ones counts in no loss.
+    """
+    silent = [
+        sample.model_copy(
+            update={"turns": tuple(t.model_copy(update={"assistant": None}) for t in sample.turns), "targets": ()}
+        )
+        for sample in samples[:1]
+    ]
+    return samples + silent * (-len(samples) % multiple)
+
+
 def load_tokenizer(section: ModelSection, samples: list[Sample]) -> PreTrainedTokenizerBase:
     """The named tokenizer, or one trained on the dialogues; weights bring their own."""
     if path := section.weights or section.tokenizer.path:
@@ -218,12 +232,13 @@ def build_trainer(
     clock = TimeBudget(config.training.max_steps, config.training.max_minutes)
     args = training_arguments(config, folder)
     per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    in_turn = args.eval_batch_size * args.world_size if args.world_size > 1 else 1
     epochs = PictureSharingSampler(samples, config.data.picture_groups, config.seed)
     trainer = DialogueTrainer(
         parts=parts,
         args=args,
         train_dataset=SampleDataset(samples),
-        eval_dataset=SampleDataset(validation) if validation else None,
+        eval_dataset=SampleDataset(filled_up(validation, in_turn)) if validation else None,
         data_collator=Collator(processor, blind=config.data.blind, grounding=config.training.losses.draw),
         callbacks=[
             clock,

@@ -57,6 +57,7 @@ class DialogueTrainer(Trainer):
         self.clock, self.order, self.checkpoints, self.cosine = clock, order, checkpoints, cosine
         self.loss_is_scaled_for_ga = True  # compute_loss divides by the counts of the whole optimiser step
         self._window, self._validation = Window(), Window()
+        self._order_of_last_count = 0
         self._seconds = StepSeconds()
         self.add_callback(self._seconds)
 
@@ -64,13 +65,19 @@ class DialogueTrainer(Trainer):
         return self.order
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
-        """Tokens and masks of the optimiser step, over all ranks; notes the samples on the way."""
+        """Tokens and masks of an optimiser step (or of a batch of the validation), over all ranks."""
         tokens = sum(int((b["labels"][:, 1:] != IGNORE_INDEX).sum()) for b in batch_samples)
         masks = sum(len(b["seg_image"]) for b in batch_samples if "seg_image" in b)
         number = order_number(self.state.global_step, (b["sample_ids"] for b in batch_samples))
         counts = self.accelerator.gather(torch.tensor([[tokens, masks, number]], device=device)).sum(0)
-        self._window.order += int(counts[2])
+        self._order_of_last_count = int(counts[2])
         return counts[:2]
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """The micro-batches of the next step, whose samples are noted."""
+        batches = super().get_batch_samples(*args, **kwargs)
+        self._window.order += self._order_of_last_count
+        return batches
 
     def compute_loss(
         self,
