@@ -176,9 +176,10 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         longest = self.max_images_per_tower_pass or count
         trained = any(p.requires_grad for p in tower.parameters())
         passes = -(-count // longest)
+        most = _most_passes(passes, inputs[0])  # before the first pass: ranks must meet in one order
         with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
             found = [encode(*(x[k * longest : (k + 1) * longest] for x in inputs)) for k in range(passes)]
-            idle = [encode(*(x[:1] for x in inputs)) for _ in range(_most_passes(passes, inputs[0]) - passes)]
+            idle = [encode(*(x[:1] for x in inputs)) for _ in range(most - passes)]
         whole = torch.cat(found) if passes > 1 else found[0]
         return whole + 0.0 * torch.cat(idle).sum() if idle and trained else whole
 

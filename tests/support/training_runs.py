@@ -8,8 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from safetensors.torch import load_file
 from toy import SMALL
+
+from llava_corr.models.checkpoints import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 UNEVEN = {"time", "seconds_per_step", "train_runtime", "train_samples_per_second", "train_steps_per_second",
@@ -45,7 +46,8 @@ def comparable(folder: Path) -> list[dict]:
 
 
 def weights(folder: Path) -> dict:
-    return load_file(folder / "model" / "model.safetensors")
+    """By the model's own names; files of DINOv2 hold older ones."""
+    return load_model(folder / "model").state_dict()
 
 
 def kill_after(command: list[str], log: Path, rows: int, seconds: float) -> bool:
