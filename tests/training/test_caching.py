@@ -1,6 +1,7 @@
 """Training from cached features is training from the towers; a cache that does not fit is refused before step 1."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from toy import small_config, toy_samples, write_toy
-from training_runs import log_of
+from training_runs import arguments, finish, log_of
 
 from llava_corr.cli import main
 from llava_corr.datasets import collate
@@ -352,3 +353,17 @@ def test_the_command(tmp_path, samples, capsys, caplog, monkeypatch):
     assert main([*words, "--set", "data.workers=2", "--out", "other", "--dtype", "bfloat16"]) == 0
     assert FeatureCache("other").stand_in(["patches"])["patches"].dtype == torch.bfloat16
     assert main([*words[:-1], "0"]) == 2
+
+
+@pytest.mark.parametrize("layout", ["ddp", "zero2"])
+def test_ranks_train_from_one_cache(tmp_path, layout):
+    """Two ranks, one of them at times without any picture, take the steps of one process."""
+    samples = write_toy(tmp_path, 5)
+    write_samples(tmp_path / "train.jsonl", [*samples, *(text_only(samples[0], f"words{n}") for n in range(5))])
+    more = ("training.batch_size=1", f"training.deepspeed={'zero2.json' if layout == 'zero2' else 'null'}")
+    build_cache(frozen(tmp_path), tmp_path / "cache")
+    features = f"data.features={tmp_path / 'cache'}"
+    alone = train(cached(tmp_path, *more, "name=alone", "training.batch_size=2"))
+    start = [str(Path(sys.executable).parent / "torchrun"), "--standalone", "--nproc-per-node", "2"]
+    finish([*start, *arguments(tmp_path, *FROZEN, features, *more, f"name={layout}")])
+    assert curve(tmp_path / layout) == pytest.approx(curve(alone), rel=1e-4)
