@@ -18,6 +18,7 @@ COMMANDS = {
     "data": ("llava_corr.datasets.command", "build MixedParts or alignment dialogues from annotated images"),
     "doctor": ("llava_corr.datasets.doctor", "list every fault of a samples file"),
     "size": ("llava_corr.models.sizes_command", "count a configuration's parameters and compute, load nothing"),
+    "cache": ("llava_corr.training.cache_command", "keep what frozen image towers see of an experiment's pictures"),
     "train": ("llava_corr.training.command", "train one experiment (or: deepspeed scripts/train.py)"),
     "predict": ("llava_corr.inference.command", "answer a samples file with text and masks"),
     "baseline": ("llava_corr.benchmarks.baseline_command", "answer a samples file without a model"),
@@ -49,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(
-            "interrupted; run the same command again: world, train, predict and demo go on from what they have done\n"
+            "interrupted; run the same command again: world, cache, train, predict and demo go on from what they have "
+            "done\n"
         )
         return 130
 

@@ -172,6 +172,9 @@ class DataSection(Section):
     )
     limit: int | None = Field(None, gt=0, description="only the first so many samples of each file; null takes all")
     blind: bool = Field(False, description="replace every picture by plain grey: what can be guessed without looking")
+    features: str | None = Field(
+        None, description="folder of cached features that llava-corr cache made; the frozen image towers are not run"
+    )
     workers: int = Field(0, ge=0)
     picture_groups: int = Field(1, ge=1, description="shuffle dialogues in groups of this many that share pictures")
 

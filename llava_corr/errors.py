@@ -73,6 +73,10 @@ class CheckpointError(LlavaCorrError):
     """A checkpoint that does not fit the configuration, or is incomplete."""
 
 
+class FeatureCacheError(LlavaCorrError):
+    """A feature cache that is missing, damaged, incomplete or of another model."""
+
+
 class TrainingError(LlavaCorrError):
     """Training cannot go on: the loss is not finite, the plan does not fit."""
 

@@ -12,6 +12,7 @@ LITTLE = {
     "world_rate": ["--images", "1", "--size", "64"],
     "readers_rate": ["--images", "2"],
     "mixedparts_rate": ["--images", "60", "--samples", "40"],
+    "cached_towers": ["--pictures", "18", "--steps", "1"],
     "scoring": ["--samples", "12"],
     "step_time": ["--rows", "little", "--steps", "1", "--batch-size", "1"],
 }

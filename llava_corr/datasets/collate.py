@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import MaskError
 from ..records import Dialogue, Sample
-from .images import grey_picture, load_picture
+from .feature_cache import FeatureCache
+from .images import dialogue_key, grey_picture, load_picture
 
 Processor = Callable[..., Any]
 
@@ -21,7 +24,7 @@ def to_dialogue(sample: Sample, *, with_answers: bool, blind: bool = False) -> D
     Raises:
         MaskError: a target mask is empty or of another size than its image.
     """
-    keys = [f"grey {i.height} x {i.width}" if blind else i.path for i in sample.images]
+    keys = [dialogue_key(image, blind=blind) for image in sample.images]
     if not with_answers:
         history = [(turn.user, turn.assistant) for turn in sample.turns[:-1]]
         kept = [t for t in sample.targets if t.turn < len(history)]
@@ -44,9 +47,31 @@ def _decode(sample: Sample, targets: Sequence[Any]) -> list[tuple[int, NDArray[n
 def load_pictures(samples: Sequence[Sample], *, blind: bool = False) -> Mapping[str, NDArray[np.uint8]]:
     """Key -> picture for every image of the samples, each file read once."""
     images = {image.path: image for sample in samples for image in sample.images}
-    if blind:
-        return {f"grey {i.height} x {i.width}": grey_picture(i) for i in images.values()}
-    return {path: load_picture(image) for path, image in images.items()}
+    load = grey_picture if blind else load_picture
+    return {dialogue_key(image, blind=blind): load(image) for image in images.values()}
+
+
+@dataclass(frozen=True)
+class PictureFeatures:
+    """Cached features in place of pictures.
+
+    Attributes:
+        cache: holds them.
+        keys: picture of a dialogue -> its key in the cache.
+        names: tensors that a batch takes.
+        pixels: whether some tower is left that needs the pictures themselves.
+    """
+
+    cache: FeatureCache
+    keys: Mapping[str, str]
+    names: Sequence[str]
+    pixels: bool = False
+
+    def of(self, dialogues: Iterable[Dialogue]) -> dict[str, dict[str, Tensor]]:
+        """Picture -> its features; zeros stand in where no dialogue has a picture: every rank runs every module."""
+        pictures = dict.fromkeys(picture for dialogue in dialogues for picture in dialogue.image_keys)
+        found = {picture: self.cache.load(self.keys[picture], self.names) for picture in pictures}
+        return found or {"": self.cache.stand_in(self.names)}
 
 
 class Collator:
@@ -57,17 +82,31 @@ class Collator:
         blind: replace every picture by plain grey.
         with_answers: train on the answers (right padding), or ask for the last one (left padding).
         grounding: with pictures and masks for the grounding tower.
+        features: cached features in place of the pictures.
     """
 
     def __init__(
-        self, processor: Processor, *, blind: bool = False, with_answers: bool = True, grounding: bool = True
+        self,
+        processor: Processor,
+        *,
+        blind: bool = False,
+        with_answers: bool = True,
+        grounding: bool = True,
+        features: PictureFeatures | None = None,
     ) -> None:
         self.processor, self.blind, self.with_answers, self.grounding = processor, blind, with_answers, grounding
+        self.features = features
 
     def __call__(self, samples: Sequence[Sample]) -> Any:
         dialogues = [to_dialogue(s, with_answers=self.with_answers, blind=self.blind) for s in samples]
-        pictures = load_pictures(samples, blind=self.blind)
-        side = "right" if self.with_answers else "left"
-        batch = self.processor(dialogues, pictures, padding_side=side, grounding=self.grounding)
+        features = self.features
+        pictures = load_pictures(samples, blind=self.blind) if features is None or features.pixels else None
+        batch = self.processor(
+            dialogues,
+            pictures,
+            features=features.of(dialogues) if features else None,
+            padding_side="right" if self.with_answers else "left",
+            grounding=self.grounding,
+        )
         batch["sample_ids"] = [sample.id for sample in samples]
         return batch

@@ -21,3 +21,8 @@ def load_picture(image: ImageRef) -> NDArray[np.uint8]:
 def grey_picture(image: ImageRef) -> NDArray[np.uint8]:
     """Plain mid-grey of the image's size: what a blind model sees."""
     return np.full((image.height, image.width, 3), 128, np.uint8)
+
+
+def dialogue_key(image: ImageRef, *, blind: bool = False) -> str:
+    """What a dialogue calls the picture: its path, or the size of the grey one in its place."""
+    return f"grey {image.height} x {image.width}" if blind else image.path

@@ -152,17 +152,29 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
 
     def features(
         self,
-        pixel_values: Tensor,
+        pixel_values: Tensor | None = None,
         semantic_pixels: Tensor | None = None,
         grounding_pixels: Tensor | None = None,
         grounding_sizes: Tensor | None = None,
+        patches: Tensor | None = None,
+        semantic: Tensor | None = None,
+        grounding_features: Tensor | None = None,
         **_: Any,
     ) -> dict[str, Tensor]:
-        """What the image towers make of a batch's pictures; goes into ``forward`` and ``answer`` in their place."""
-        found = {"patches": self.look(pixel_values)}
-        if hasattr(self, "correspondence"):
-            found["semantic"] = self.look_for_meaning(pixel_values if semantic_pixels is None else semantic_pixels)
-        if grounding_pixels is not None:
+        """What the image towers make of a batch's pictures; goes into ``forward`` and ``answer`` in their place.
+
+        A tower whose features are given is not run.
+        """
+        given = {"patches": patches, "semantic": semantic, "grounding_features": grounding_features}
+        found = {name: value.to(self.dtype) for name, value in given.items() if value is not None}
+        if patches is None:
+            assert pixel_values is not None
+            found["patches"] = self.look(pixel_values)
+        if semantic is None and hasattr(self, "correspondence"):
+            pixels = pixel_values if semantic_pixels is None else semantic_pixels
+            assert pixels is not None
+            found["semantic"] = self.look_for_meaning(pixels)
+        if grounding_features is None and grounding_pixels is not None:
             assert grounding_sizes is not None
             found["grounding_features"] = self.encode_grounding(grounding_pixels, grounding_sizes)
         return found
@@ -288,7 +300,8 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
             pixel_values: U x 3 x h x w uint8, resized for the vision tower; a batch without images has a stand-in.
             semantic_pixels: U x 3 x h x w uint8 for DINOv2, where its size is another.
             grounding_pixels: U x 3 x H x H uint8, longest side H, padded right and bottom.
-            patches, semantic, grounding_features: what :meth:`features` made of the pictures, in their place.
+            patches, semantic, grounding_features: what :meth:`features` made of the pictures, now or earlier, in the
+                place of the first, second and third of these; each for itself.
             grounding_sizes: U x 2: (height, width) of the picture on the grounding square; comes with the next two.
             seg_positions: K x 2: conversation and position of each trained [SEG], in order.
             seg_image: K indexes into the U images.
@@ -296,11 +309,17 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
             mask_targets: K x M x M uint8, foreground share of each canvas cell times 255.
             loss_denominators: 2: tokens and masks of the whole optimiser step; this batch's own by default.
         """
-        if patches is None:
-            assert pixel_values is not None
-            found = self.features(pixel_values, semantic_pixels, grounding_pixels, grounding_sizes)
-            patches, semantic = found["patches"], found.get("semantic")
-            grounding_features = found.get("grounding_features")
+        seen = self.features(
+            pixel_values,
+            semantic_pixels,
+            grounding_pixels,
+            grounding_sizes,
+            patches,
+            semantic,
+            grounding_features,
+        )
+        patches, semantic, grounding_features = (seen.get(k) for k in ("patches", "semantic", "grounding_features"))
+        assert patches is not None
         inputs = self.prompt(input_ids, attention_mask, patches, semantic, image_index, image_owner, guide_positions)
         hidden_BSD = self.trunk.model(**inputs, use_cache=False).last_hidden_state
         output = LlavaCorrOutput(hidden_states=hidden_BSD)

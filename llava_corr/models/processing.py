@@ -7,7 +7,7 @@ Axis letters as in ``modeling.py``; M is the side of the canvas on which masks a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,8 +84,9 @@ class LlavaCorrProcessor(ProcessorMixin):
     def __call__(
         self,
         dialogues: Sequence[Dialogue],
-        pictures: Mapping[str, Picture],
+        pictures: Mapping[str, Picture] | None,
         *,
+        features: Mapping[str, Mapping[str, Tensor]] | None = None,
         padding_side: str = "right",
         grounding: bool = True,
     ) -> BatchFeature:
@@ -94,7 +95,10 @@ class LlavaCorrProcessor(ProcessorMixin):
         Args:
             dialogues: B conversations.
             pictures: key -> H x W x 3 uint8; every key that a dialogue names. Where no dialogue has an image, a grey
-                picture stands in for the towers: every rank runs every module.
+                picture stands in for the towers: every rank runs every module. None where features are given for every
+                tower.
+            features: key -> what ``forward`` takes in place of that picture's pixels, by name, with its
+                ``grounding_sizes``: of every picture the same. Where no dialogue has an image, one must stand in.
             grounding: with the pictures and masks of the grounding tower; without them ``forward`` trains words only.
 
         Raises:
@@ -104,16 +108,17 @@ class LlavaCorrProcessor(ProcessorMixin):
         keys = list(dict.fromkeys(key for dialogue in dialogues for key in dialogue.image_keys))
         unique = {key: u for u, key in enumerate(keys)}
         encoded = [self.encode(dialogue) for dialogue in dialogues]
-        shown = [pictures[key] for key in keys] or [np.full((self.canvas, self.canvas, 3), 128, np.uint8)]
         batch = self._pad(encoded, padding_side)
         batch["image_index"] = torch.tensor([unique[k] for d in dialogues for k in d.image_keys], dtype=torch.long)
         batch["image_owner"] = torch.tensor(
             [row for row, d in enumerate(dialogues) for _ in d.image_keys], dtype=torch.long
         )
-        batch |= self._vision(shown)
+        batch |= _stacked(keys, features)
+        if pictures is not None:
+            shown = [pictures[key] for key in keys] or [np.full((self.canvas, self.canvas, 3), 128, np.uint8)]
+            batch |= self.pixels(shown, grounding=grounding, known=batch.keys())
         if not grounding:
             return BatchFeature(batch)
-        batch |= self._grounding(shown)
         trained = (batch["labels"] == self.seg_token_id).nonzero()
         batch["seg_positions"] = trained
         batch["seg_image"] = torch.tensor(
@@ -191,8 +196,23 @@ class LlavaCorrProcessor(ProcessorMixin):
             attention_mask[row, place] = 1
         return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels, "guide_positions": guides}
 
+    def pixels(
+        self, pictures: Sequence[Picture], *, grounding: bool = True, known: Container[str] = ()
+    ) -> dict[str, Tensor]:
+        """Pictures as the towers see them, uint8; normalisation happens on the device.
+
+        Args:
+            grounding: with those for the grounding tower.
+            known: features that are there already, so that their tower needs no picture.
+        """
+        # without a view of its own, DINOv2 may look at the vision tower's
+        seen = {} if "patches" in known and "semantic" in known else self._vision(pictures)
+        if grounding and "grounding_features" not in known:
+            seen |= self._grounding(pictures)
+        return seen
+
     def _vision(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
-        """Pictures for the vision tower and DINOv2 as uint8; normalisation happens on the device."""
+        """Pictures for the vision tower and DINOv2."""
         processor: Any = self.image_processor
         out = {"pixel_values": _as_uint8(processor(list(pictures), **RESIZE_ONLY)["pixel_values"])}
         if self.semantic_size is not None:
@@ -244,6 +264,14 @@ class LlavaCorrProcessor(ProcessorMixin):
                 picture = F.interpolate(picture, size, mode="bilinear", align_corners=False)
             out.append(picture[0, 0].sigmoid().cpu().numpy())
         return out
+
+
+def _stacked(keys: Sequence[str], features: Mapping[str, Mapping[str, Tensor]] | None) -> dict[str, Tensor]:
+    """One tensor a name, pictures in the order of the keys; the stand-in alone where there are none."""
+    if not features:
+        return {}
+    known = [features[key] for key in keys] or list(features.values())[:1]
+    return {name: torch.stack([one[name] for one in known]) for name in known[0]}
 
 
 def _as_uint8(values: Any) -> Tensor:

@@ -68,6 +68,7 @@ def describe(
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     time = f", or {t.max_minutes:g} minutes" if t.max_minutes else ""
     zero = deepspeed_file(t)
+    features = f"those in {config.data.features} in place of pictures" if config.data.features else "none"
     unused = f"none (no launcher; {t.deepspeed} otherwise)" if t.deepspeed else "none"
     return [
         f"samples:     {len(samples)}, the longest {longest[0]} of {context} tokens ({longest[1]})",
@@ -77,5 +78,6 @@ def describe(
         f"accumulated x {world} rank{'s' if world != 1 else ''}",
         f"checkpoints: every {t.save_steps} steps, the last two kept",
         f"output:      {config.run_dir}",
+        f"features:    {features}",
         f"deepspeed:   {Path(zero) if zero else unused}",
     ]

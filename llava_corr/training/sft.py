@@ -18,7 +18,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ..config import ExperimentConfig, ModelSection
 from ..datasets.batching import PictureSharingSampler, SampleStream
-from ..datasets.collate import Collator
+from ..datasets.collate import Collator, PictureFeatures
 from ..errors import CheckpointError, ConfigError, SampleError
 from ..models.adapters import ALL, TrainedParts, choose_trained, merge_release
 from ..models.build import Vocabulary, build_config, build_processor, halve_frozen
@@ -33,6 +33,7 @@ from ..record_files import read_samples
 from ..records import Sample
 from . import ranks
 from .arguments import training_arguments
+from .caching import open_features
 from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, TensorBoardLog, TimeBudget
 from .checkpointing import Checkpoints
 from .plan import check_samples, describe
@@ -172,10 +173,12 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     if not dry_run and is_finished(config):
         logger.info("%s was finished earlier; give the run another name to train again", config.run_dir)
         return config.run_dir
-    samples = _read_some(config.data.train, config.data.limit)
-    validation = _read_some(config.data.validation, config.data.limit) if config.data.validation else None
+    samples = read_some(config.data.train, config.data.limit)
+    validation = read_some(config.data.validation, config.data.limit) if config.data.validation else None
     parts, processor = build_model(config, samples)
-    longest = check_samples([*samples, *(validation or ())], processor)
+    everything = [*samples, *(validation or ())]
+    longest = check_samples(everything, processor)
+    features = open_features(config, parts.model, processor, everything)
     for line in describe(config, samples, longest, processor.tokenizer.model_max_length, parts.model):
         logger.info("%s", line)
     if dry_run:
@@ -184,7 +187,7 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     trainable = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
     rank_zero = ranks.rank() == 0
     folder = prepare_run(config) if rank_zero else config.run_dir
-    trainer = build_trainer(config, folder, parts, processor, samples, validation)
+    trainer = build_trainer(config, folder, parts, processor, samples, validation, features)
     started = time.monotonic()
     last = trainer.checkpoints.start(world_size=trainer.args.world_size, deepspeed=trainer.zero_stage)
     interrupt = SaveOnInterrupt()
@@ -213,7 +216,12 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     return folder
 
 
-def _read_some(path: str, limit: int | None) -> list[Sample]:
+def read_some(path: str, limit: int | None) -> list[Sample]:
+    """The first samples of a file, at least one.
+
+    Raises:
+        SampleError: the file cannot be read, or holds none.
+    """
     samples = read_samples(path)[:limit]
     if not samples:
         raise SampleError("the file holds no sample", where=path, mend="build one with llava-corr data")
@@ -227,8 +235,10 @@ def build_trainer(
     processor: LlavaCorrProcessor,
     samples: list[Sample],
     validation: list[Sample] | None = None,
+    features: PictureFeatures | None = None,
 ) -> DialogueTrainer:
-    """The trainer with its callbacks; where no mask loss has weight, the grounding tower is not run."""
+    """The trainer with its callbacks; where no mask loss has weight, the grounding tower is not run, and where there
+    are cached features, none whose features are held."""
     clock = TimeBudget(config.training.max_steps, config.training.max_minutes)
     args = training_arguments(config, folder)
     per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
@@ -239,7 +249,9 @@ def build_trainer(
         args=args,
         train_dataset=SampleDataset(samples),
         eval_dataset=SampleDataset(filled_up(validation, in_turn)) if validation else None,
-        data_collator=Collator(processor, blind=config.data.blind, grounding=config.training.losses.draw),
+        data_collator=Collator(
+            processor, blind=config.data.blind, grounding=config.training.losses.draw, features=features
+        ),
         callbacks=[
             clock,
             ProgressLine(clock),

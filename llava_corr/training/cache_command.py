@@ -1,0 +1,48 @@
+"""The command line of the feature cache: ``llava-corr cache``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from ..config import load_config
+from ..errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        required=True,
+        nargs="+",
+        action="extend",
+        help="the experiment: YAML file, or a name in configs/; of several, each is laid over those before it",
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, may be repeated")
+    parser.add_argument("--out", metavar="FOLDER", help="of the cache; by default data.features, or data/cache/NAME")
+    parser.add_argument("--batch-size", type=int, default=8, help="pictures at once (default 8)")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        help="that features are stored in; by default what training computes in (training.bf16)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    config = load_config(args.config, args.set)
+    if args.batch_size < 1:
+        raise ConfigError(f"--batch-size {args.batch_size}: nothing would be looked at", mend="take at least 1")
+    folder = Path(args.out or config.data.features or Path("data", "cache", config.name))
+    import torch
+
+    from .cache_building import build_cache
+
+    dtype = getattr(torch, args.dtype) if args.dtype else None
+    built = build_cache(config, folder, batch_size=args.batch_size, dtype=dtype)
+    rate = f" in {built.seconds:.1f} s, {built.added / built.seconds:.1f} pictures/s" if built.added else ""
+    logger.info("%d pictures, %d of them added%s", built.pictures, built.added, rate)
+    logger.info("%.3f GB in %s", built.bytes / 1e9, folder)
+    logger.info("train on them with --set data.features=%s", folder)
+    return 0
