@@ -77,6 +77,8 @@ def load_model(
     ]
     if faults:
         raise CheckpointError("weights and configuration do not fit:\n" + "\n".join(faults), where=str(path), mend=MEND)
+    if quantise_trunk:
+        _settle(model)
     return model
 
 
@@ -95,6 +97,18 @@ def _four_bits() -> BitsAndBytesConfig:
         bnb_4bit_compute_dtype=torch.bfloat16,
         llm_int8_skip_modules=whole,
     )
+
+
+def _settle(model: LlavaCorrForConditionalGeneration) -> None:
+    """Takes back two things that transformers and bitsandbytes assume of a model in 4 bits."""
+    # The trainer refuses a model that is quantised and carries no adapter it knows of. This one is not quantised as a
+    # whole: choose_trained leaves every 4-bit weight frozen and trains others.
+    model.is_quantized = False
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # Where a CPU has AVX512-BF16, bitsandbytes repacks a layer at its first pass without gradient, after which
+            # none flows through it any more, silently: a validation would end the training of all layers below.
+            module.support_avx512bf16_for_cpu = False
 
 
 SAMPLED = 1 << 20  # bytes read of each weight file at its beginning, middle and end

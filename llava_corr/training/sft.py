@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import shutil
@@ -126,7 +127,9 @@ def save_release(config: ExperimentConfig, parts: TrainedParts, folder: Path, st
     if not writes_whole(config):
         assert config.model.weights is not None
         parts.write_release(folder, identify(config.model.weights), state)
-        model.config.save_pretrained(folder)
+        plain = copy.copy(model.config)
+        vars(plain).pop("quantization_config", None)  # how the base was held here is no part of the model
+        plain.save_pretrained(folder)
         return
     if parts.peft is not None:
         parts.write_release(folder, {}, state)
