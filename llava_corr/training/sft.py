@@ -22,6 +22,7 @@ from ..datasets.batching import PictureSharingSampler, SampleStream
 from ..datasets.collate import Collator
 from ..errors import CheckpointError, ConfigError, SampleError
 from ..models.adapters import ALL, TrainedParts, choose_trained, merge_release
+from ..models.attention import attention_of_parts
 from ..models.build import Vocabulary, build_config, build_processor, check_same_model, halve_frozen
 from ..models.checkpoints import identify, load_config, load_model, written_whole
 from ..models.configuration import LlavaCorrConfig
@@ -99,6 +100,11 @@ def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> LlavaCorrForC
     Raises:
         ConfigError: they are of another model, or a trunk in 4 bits without weights to load.
     """
+    attention = attention_of_parts(section.attention, wanted)
+    if isinstance(attention, dict):
+        logger.info(
+            "attention:   %s", ", ".join(f"{part.removesuffix('_config')} {a}" for part, a in attention.items())
+        )
     if section.weights is None:
         if section.quantise_trunk:
             raise ConfigError(
@@ -109,7 +115,7 @@ def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> LlavaCorrForC
         start_positions(model)
         return model
     check_same_model(wanted, load_config(section.weights), where=section.weights)
-    return load_model(section.weights, attn_implementation=section.attention, quantise_trunk=section.quantise_trunk)
+    return load_model(section.weights, attn_implementation=attention, quantise_trunk=section.quantise_trunk)
 
 
 def writes_whole(config: ExperimentConfig) -> bool:
