@@ -82,7 +82,7 @@ def build_config(model: ModelSection, vocabulary: Vocabulary) -> LlavaCorrConfig
         raise ConfigError(
             f"no model has these sizes: {cause}", where="model", mend="correct the model section"
         ) from cause
-    config._attn_implementation = attention_of_parts(model.attention, config)  # type: ignore[assignment]
+    config._attn_implementation = attention_of_parts(model.attention, config)
     return config
 
 

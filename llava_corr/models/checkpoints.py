@@ -99,7 +99,7 @@ def _four_bits() -> BitsAndBytesConfig:
     )
 
 
-def _settle(model: LlavaCorrForConditionalGeneration) -> None:
+def _settle(model: Any) -> None:
     """Takes back two things that transformers and bitsandbytes assume of a model in 4 bits."""
     # The trainer refuses a model that is quantised and carries no adapter it knows of. This one is not quantised as a
     # whole: choose_trained leaves every 4-bit weight frozen and trains others.
