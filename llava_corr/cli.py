@@ -19,6 +19,7 @@ COMMANDS = {
     "doctor": ("llava_corr.datasets.doctor", "list every fault of a samples file"),
     "train": ("llava_corr.training.command", "train one experiment (or: deepspeed scripts/train.py)"),
     "predict": ("llava_corr.inference.command", "answer a samples file with text and masks"),
+    "export": ("llava_corr.inference.export", "write one whole model folder from a run, for use without its base"),
     "baseline": ("llava_corr.benchmarks.baseline_command", "answer a samples file without a model"),
     "score": ("llava_corr.benchmarks.command", "score prediction files"),
     "consistency": ("llava_corr.benchmarks.consistency_command", "swap pictures, change partners, compare answers"),
