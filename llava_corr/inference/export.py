@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config import load_config
 from ..errors import CheckpointError, ConfigError, StorageError
@@ -102,15 +102,16 @@ def push(folder: Path, repo_id: str) -> None:
     Raises:
         StorageError: not logged in, no such name, no connection.
     """
-    from httpx import HTTPError
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
+    # HTTPError of whichever httpx the hub's library brings along: no connection, time-outs
+    connection: Any = HfHubHTTPError.__mro__[1]
     hub = HfApi()
     try:
         hub.create_repo(repo_id, private=True, exist_ok=True)
         hub.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Model written by llava-corr export")
-    except (HfHubHTTPError, HTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as cause:
+    except (connection, HFValidationError, OfflineModeIsEnabled, OSError) as cause:
         raise StorageError(
             f"could not upload the model: {cause}",
             where=repo_id,

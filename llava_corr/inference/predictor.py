@@ -63,18 +63,19 @@ class Predictor:
         """Loads what training saved.
 
         Args:
-            folder: a model folder, as a run's ``model/``.
+            folder: a model folder, as a run's ``model/``, or a hub id.
             device: torch's name of it; by default the GPU if there is one.
             dtype: of the weights and activations. In float32 answers do not depend on the batch.
             max_new_tokens: longest answer.
 
         Raises:
-            CheckpointError: no such folder, or a file of it is missing or broken.
+            CheckpointError: no such folder or id, or a file of it is missing or broken.
         """
         path = Path(folder)
-        if not (path / "config.json").is_file():
+        elsewhere = isinstance(folder, str) and not path.exists() and folder.count("/") == 1
+        if not elsewhere and not (path / "config.json").is_file():
             raise CheckpointError("there is no model", where=str(path), mend="train one, or name its model/ folder")
-        model, processor = load_model(path), load_processor(path)
+        model, processor = load_model(folder), load_processor(folder)
         model.to(device or default_device(), getattr(torch, dtype))  # type: ignore[arg-type]
         return cls(model, processor, max_new_tokens=max_new_tokens)
 

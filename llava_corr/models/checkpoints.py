@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import BitsAndBytesConfig
+from transformers.utils import CONFIG_NAME, cached_file
+from transformers.utils.hub import extract_commit_hash
 
 from ..errors import CheckpointError, ConfigError, StorageError
 from .adapters import MANIFEST, merge_release, read_trained
@@ -123,8 +125,11 @@ def identify(path: str | Path) -> dict[str, str]:
     """
     folder = Path(path)
     if not folder.is_dir():
-        commit = getattr(load_config(path), "_commit_hash", None)
-        return {"path": str(path), "fingerprint": str(commit)}
+        with _named(path):
+            commit = extract_commit_hash(cached_file(str(path), CONFIG_NAME), None)
+        if commit is None:
+            raise CheckpointError("the hub names no commit of this model", where=str(path), mend=MEND)
+        return {"path": str(path), "fingerprint": commit}
     digest = hashlib.sha256()
     files = sorted([folder / "config.json", *folder.glob("*.safetensors")])
     try:
