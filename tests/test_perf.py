@@ -13,6 +13,7 @@ LITTLE = {
     "readers_rate": ["--images", "2"],
     "mixedparts_rate": ["--images", "60", "--samples", "40"],
     "scoring": ["--samples", "12"],
+    "agreement": ["--samples", "8"],
 }
 
 

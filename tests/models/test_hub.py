@@ -1,5 +1,5 @@
-"""The model on the hub: pushed, and loaded back by its id from another process with an empty cache; what the hub refuses
-is an error that names it."""
+"""The model on the hub: pushed, and loaded back by its id from another process with an empty cache; what the hub
+refuses is an error that names it."""
 
 import os
 import subprocess

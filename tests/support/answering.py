@@ -19,8 +19,12 @@ PLANS: tuple[tuple[str | None, ...], ...] = (
 
 
 @torch.no_grad()
-def stir(model: Any, seed: int = 0) -> Any:
-    """CEM, CAMs, attention and decoder so that words and masks depend on the pictures and on the words before."""
+def stir(model: Any, seed: int = 0, gain: float = 4.0) -> Any:
+    """CEM, CAMs, attention and decoder so that words and masks depend on the pictures and on the words before.
+
+    Args:
+        gain: of the weights of attention and decoder; 4 suits a model of width 32, 2 one of width 128.
+    """
     torch.manual_seed(seed)
     for module in model.modules():
         if isinstance(module, ZeroLinear):
@@ -30,7 +34,7 @@ def stir(model: Any, seed: int = 0) -> Any:
     for part in (model.seg_projection, model.grounding.sam.mask_decoder, *attentions):
         for parameter in part.parameters():
             if parameter.dim() > 1:
-                parameter.mul_(4)
+                parameter.mul_(gain)
     return model
 
 
