@@ -168,7 +168,7 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
         logger.info("%s", line)
     if dry_run:
         return config.run_dir
-    parameters = sum(p.numel() for p in parts.model.parameters())
+    parameters = parts.model.num_parameters()  # of 4-bit weights, too, which numel() counts in pairs
     trainable = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
     rank_zero = ranks.rank() == 0
     folder = prepare_run(config) if rank_zero else config.run_dir

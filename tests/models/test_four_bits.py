@@ -103,6 +103,10 @@ def test_what_was_trained_goes_onto_a_base_in_fp32_or_in_4_bits(place, run):
     assert not (folder / "model.safetensors").exists()
     assert "quantization_config" not in json.loads((folder / "config.json").read_text())
     load_config(folder)
+    facts = json.loads((run / "run.json").read_text())
+    whole_model = sum(p.numel() for p in load_model(place[2]).parameters())
+    assert facts["parameters"] == whole_model + sum(v.numel() for v in load_file(
+        folder / "adapter_model.safetensors").values())  # fmt: skip
     adapter, base = load_file(folder / "adapter_model.safetensors"), load_file(place[2] / "model.safetensors")
     whole = load_model(folder).state_dict()
     name = "trunk.model.layers.1.self_attn.v_proj"
