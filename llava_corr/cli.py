@@ -21,6 +21,7 @@ COMMANDS = {
     "cache": ("llava_corr.training.cache_command", "keep what frozen image towers see of an experiment's pictures"),
     "train": ("llava_corr.training.command", "train one experiment (or: deepspeed scripts/train.py)"),
     "predict": ("llava_corr.inference.command", "answer a samples file with text and masks"),
+    "export": ("llava_corr.inference.export", "write one whole model folder from a run, for use without its base"),
     "baseline": ("llava_corr.benchmarks.baseline_command", "answer a samples file without a model"),
     "score": ("llava_corr.benchmarks.command", "score prediction files"),
     "consistency": ("llava_corr.benchmarks.consistency_command", "swap pictures, change partners, compare answers"),
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; errors meant for the user come out as text, without a traceback."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # on a CPU its import warns of a kernel it can do without
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="llava-corr", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=__version__)

@@ -15,6 +15,7 @@ LITTLE = {
     "cached_towers": ["--pictures", "18", "--steps", "1"],
     "scoring": ["--samples", "12"],
     "step_time": ["--rows", "little", "--steps", "1", "--batch-size", "1"],
+    "agreement": ["--samples", "8"],
 }
 
 

@@ -35,7 +35,9 @@ def test_commands_name_things_that_exist(command):
         resolve_config_path(words[words.index("--config") + 1])
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/architecture.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/architecture.md", "docs/models.md"]
+)
 def test_links_lead_somewhere(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
+from transformers import BatchFeature
 
 from ..datasets.collate import load_pictures, to_dialogue
 from ..datasets.mixedparts.phrasings import QUESTIONS
-from ..drawing.images import load_rgb
 from ..errors import CheckpointError, SampleError
 from ..grammar import IMAGE, SEG, ParsedAnswer, build_question, names_parts, normalise_label, parse_answer
 from ..models.checkpoints import load_model, load_processor
@@ -29,8 +29,8 @@ from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
 from ..records import Dialogue, Mask, Prediction, Sample, Segment, Task
 from ..registry import did_you_mean
+from .pictures import Picture, as_picture
 
-Picture = NDArray[np.uint8]
 PROMPT = ("input_ids", "attention_mask", "guide_positions", "image_index", "image_owner")
 Precision = Literal["float32", "bfloat16"]
 
@@ -49,6 +49,7 @@ class Predictor:
     ) -> None:
         self.model, self.processor, self.max_new_tokens = model.eval(), processor, max_new_tokens
         self._pictures: list[Picture] = []
+        self._seen: dict[str, Tensor] | None = None  # what the towers make of them, from the first question on
 
     @classmethod
     def from_pretrained(
@@ -62,23 +63,26 @@ class Predictor:
         """Loads what training saved.
 
         Args:
-            folder: a model folder, as a run's ``model/``.
+            folder: a model folder, as a run's ``model/``, or a hub id.
             device: torch's name of it; by default the GPU if there is one.
             dtype: of the weights and activations. In float32 answers do not depend on the batch.
             max_new_tokens: longest answer.
 
         Raises:
-            CheckpointError: no such folder, or a file of it is missing or broken.
+            CheckpointError: no such folder or id, or a file of it is missing or broken.
         """
         path = Path(folder)
-        if not (path / "config.json").is_file():
+        elsewhere = isinstance(folder, str) and not path.exists() and folder.count("/") == 1
+        if not elsewhere and not (path / "config.json").is_file():
             raise CheckpointError("there is no model", where=str(path), mend="train one, or name its model/ folder")
-        model, processor = load_model(path), load_processor(path)
+        model, processor = load_model(folder), load_processor(folder)
         model.to(device or default_device(), getattr(torch, dtype))  # type: ignore[arg-type]
         return cls(model, processor, max_new_tokens=max_new_tokens)
 
     def set_images(self, images: Sequence[Picture | Image.Image | str | Path]) -> None:
         """Chooses the pictures that :meth:`ask` and :meth:`segment` are about.
+
+        The image towers run once, with the first question; what they found is kept until other pictures are chosen.
 
         Args:
             images: arrays (H x W x 3, uint8), PIL images or files, IMAGE1 first.
@@ -87,11 +91,12 @@ class Predictor:
             SampleError: no list of pictures, or something in it that is none; no pictures are chosen then.
             ImageError: a file that cannot be read.
         """
-        self._pictures = []
+        self._pictures, self._seen = [], None
         if isinstance(images, (str, Path)):
             raise SampleError("set_images takes a list of pictures", mend=f'write set_images(["{images}"])')
-        self._pictures = [_as_picture(image) for image in images]
+        self._pictures = [as_picture(image) for image in images]
 
+    @torch.no_grad()
     def ask(self, instruction: str) -> Prediction:
         """Answers an instruction about the chosen pictures, with masks at their original sizes.
 
@@ -109,7 +114,10 @@ class Predictor:
         question = build_question(len(keys), instruction)
         dialogue = Dialogue("question", keys, [(question, None)])
         pictures = dict(zip(keys, self._pictures, strict=True))
-        return self.answer_dialogues([dialogue], pictures, truths=[""])[0]
+        batch = self._batch([dialogue], pictures)
+        if self._seen is None:
+            self._seen = self.model.features(**batch)
+        return self._answer(batch, self._seen, [dialogue], pictures, truths=[""])[0]
 
     def segment(self, what: str) -> list[list[Segment]]:
         """The masks of an answer about the chosen pictures: one list per picture, in the order of the answer.
@@ -151,9 +159,22 @@ class Predictor:
     ) -> list[Prediction]:
         """Generates greedily, then runs once over question and answer to read the [SEG] states (right for any way of
         generating, and for a [SEG] that comes first or last)."""
-        batch = self.processor(dialogues, pictures, padding_side="left").to(self.model.device)
+        batch = self._batch(dialogues, pictures)
+        return self._answer(batch, self.model.features(**batch), dialogues, pictures, truths)
+
+    def _batch(self, dialogues: Sequence[Dialogue], pictures: Mapping[str, Picture]) -> BatchFeature:
+        return self.processor(dialogues, pictures, padding_side="left").to(self.model.device)
+
+    def _answer(
+        self,
+        batch: BatchFeature,
+        seen: Mapping[str, Tensor],
+        dialogues: Sequence[Dialogue],
+        pictures: Mapping[str, Picture],
+        truths: Sequence[str],
+    ) -> list[Prediction]:
+        """What the towers have ``seen`` serves both passes."""
         tokenizer = self.processor.tokenizer
-        seen = self.model.features(**batch)  # once, for both passes
         tokens = self.model.answer(
             **{name: batch[name] for name in PROMPT},
             patches=seen["patches"],
@@ -267,18 +288,3 @@ def _segment(phrase: str, image_index: int, sentence: str, probability: NDArray[
     return Segment(
         phrase=normalise_label(phrase), image_index=image_index, mask=mask, score=round(score, 6), sentence=sentence
     )
-
-
-def _as_picture(image: Picture | Image.Image | str | Path) -> Picture:
-    if isinstance(image, (str, Path)):
-        return load_rgb(image)
-    if isinstance(image, Image.Image):
-        return np.asarray(image.convert("RGB"))
-    if not isinstance(image, np.ndarray):
-        raise SampleError(f"a {type(image).__name__} is no picture", mend="pass an array, a PIL image or a file name")
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise SampleError(
-            f"a picture is H x W x 3 uint8, not {image.shape} {image.dtype}",
-            mend="convert it first: np.stack([grey] * 3, -1) for grey values, (x * 255).astype(np.uint8) for floats",
-        )
-    return image

@@ -101,6 +101,11 @@ def choose_trained(
         raise ConfigError(
             "training.trainable: all, and training.lora as well", mend="name the parts to train, or set lora to null"
         )
+    if ALL in trainable and getattr(model, "is_loaded_in_4bit", False):
+        raise ConfigError(
+            "training.trainable: all, and model.quantise_trunk as well",
+            mend="name the parts to train: 4 bits stay frozen",
+        )
     wanted = _wanted(model, trainable, masks)
     peft = _add_lora(model, lora, tokenizer) if lora is not None else None
     for name, parameter in model.named_parameters():
@@ -181,13 +186,16 @@ def _share_missed_hook(model: nn.Module) -> None:
 def merge_release(model: LlavaCorrForConditionalGeneration, folder: Path) -> LlavaCorrForConditionalGeneration:
     """Puts what :meth:`TrainedParts.write_release` wrote onto its base.
 
+    The adapter goes into the weights, but stays beside a trunk in 4 bits: quantised anew, it would be rounded away.
+
     Raises:
         CheckpointError: a file is missing or broken, or names or shapes do not fit the base.
     """
     manifest, tensors = read_trained(folder)
     if manifest.get("adapter"):
         wrapped = PeftModel.from_pretrained(model, str(folder))
-        model = wrapped.merge_and_unload()
+        if not getattr(model, "is_loaded_in_4bit", False):
+            model = wrapped.merge_and_unload()
     _assign(model, tensors, manifest["tensors"], folder)
     return model
 

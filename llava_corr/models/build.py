@@ -28,6 +28,7 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 from ..config import CorrespondenceSection, GroundingSection, ModelSection, VisionSection
 from ..errors import ConfigError
 from ..grammar import IMAGE, SEG
+from .attention import attention_of_parts
 from .configuration import LlavaCorrConfig
 from .modeling import LlavaCorrForConditionalGeneration
 from .processing import LlavaCorrProcessor
@@ -71,15 +72,17 @@ def build_config(model: ModelSection, vocabulary: Vocabulary) -> LlavaCorrConfig
     """The transformers configuration of a model section.
 
     Raises:
-        ConfigError: sizes that transformers refuses, such as a width that the number of heads does not divide, or parts
-            that cannot work together.
+        ConfigError: sizes that transformers refuses, such as a width that the number of heads does not divide, parts
+            that cannot work together, or an attention that is not installed.
     """
     try:
-        return _build_config(model, vocabulary)
+        config = _build_config(model, vocabulary)
     except (ValueError, TypeError, StrictDataclassError) as cause:
         raise ConfigError(
             f"no model has these sizes: {cause}", where="model", mend="correct the model section"
         ) from cause
+    config._attn_implementation = attention_of_parts(model.attention, config)
+    return config
 
 
 def _build_config(model: ModelSection, vocabulary: Vocabulary) -> LlavaCorrConfig:
@@ -100,7 +103,6 @@ def _build_config(model: ModelSection, vocabulary: Vocabulary) -> LlavaCorrConfi
             tie_word_embeddings=False,
         ),
         grounding_config=_sam_config(model.grounding, model.initializer_range),
-        attn_implementation=model.attention,
         initializer_range=model.initializer_range,
         num_query_tokens=model.qformer.num_query_tokens if model.qformer else 0,
         projection=model.projection,

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import BitsAndBytesConfig
+from transformers.utils import CONFIG_NAME, cached_file
+from transformers.utils.hub import extract_commit_hash
 
 from ..errors import CheckpointError, ConfigError, StorageError
 from .adapters import MANIFEST, merge_release, read_trained
@@ -79,6 +81,8 @@ def load_model(
     ]
     if faults:
         raise CheckpointError("weights and configuration do not fit:\n" + "\n".join(faults), where=str(path), mend=MEND)
+    if quantise_trunk:
+        _settle(model)
     return model
 
 
@@ -99,6 +103,18 @@ def _four_bits() -> BitsAndBytesConfig:
     )
 
 
+def _settle(model: Any) -> None:
+    """Takes back two things that transformers and bitsandbytes assume of a model in 4 bits."""
+    # The trainer refuses a model that is quantised and carries no adapter it knows of. This one is not quantised as a
+    # whole: choose_trained leaves every 4-bit weight frozen and trains others.
+    model.is_quantized = False
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # Where a CPU has AVX512-BF16, bitsandbytes repacks a layer at its first pass without gradient, after which
+            # none flows through it any more, silently: a validation would end the training of all layers below.
+            module.support_avx512bf16_for_cpu = False
+
+
 SAMPLED = 1 << 20  # bytes read of each weight file at its beginning, middle and end
 
 
@@ -111,8 +127,11 @@ def identify(path: str | Path) -> dict[str, str]:
     """
     folder = Path(path)
     if not folder.is_dir():
-        commit = getattr(load_config(path), "_commit_hash", None)
-        return {"path": str(path), "fingerprint": str(commit)}
+        with _named(path):
+            commit = extract_commit_hash(cached_file(str(path), CONFIG_NAME), None)
+        if commit is None:
+            raise CheckpointError("the hub names no commit of this model", where=str(path), mend=MEND)
+        return {"path": str(path), "fingerprint": commit}
     digest = hashlib.sha256()
     files = sorted([folder / "config.json", *folder.glob("*.safetensors")])
     try:

@@ -8,7 +8,7 @@ fits the small grids of models that are trained from scratch.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .modeling import LlavaCorrForConditionalGeneration
 
@@ -16,11 +16,13 @@ from .modeling import LlavaCorrForConditionalGeneration
 @torch.no_grad()
 def start_positions(model: LlavaCorrForConditionalGeneration) -> None:
     """Sets the absolute positions of the vision tower and DINOv2 (patches only, CLS stays) and of SAM's encoder."""
-    patches_PE = model.visual_tokens.vision_model.embeddings.position_embedding[0, 1:]
-    patches_PE.copy_(_grid(patches_PE.shape[1], round(len(patches_PE) ** 0.5)))
+    coded = model.visual_tokens.vision_model.embeddings.position_embedding
+    tables_PE = [coded.weight if isinstance(coded, nn.Embedding) else coded[0]]  # CLIP's, EVA-CLIP's
     if hasattr(model, "correspondence"):
-        semantic_PE = model.correspondence.semantic_model.embeddings.position_embeddings[0, 1:]
-        semantic_PE.copy_(_grid(semantic_PE.shape[1], round(len(semantic_PE) ** 0.5)))
+        tables_PE.append(model.correspondence.semantic_model.embeddings.position_embeddings[0])
+    for table_PE in tables_PE:
+        patches_PE = table_PE[1:]
+        patches_PE.copy_(_grid(patches_PE.shape[1], round(len(patches_PE) ** 0.5)))
     grid_hwE = model.grounding.sam.vision_encoder.pos_embed
     if grid_hwE is not None:
         _, height, _, width = grid_hwE.shape

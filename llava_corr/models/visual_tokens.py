@@ -9,9 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPVisionModel, InstructBlipQFormerModel, InstructBlipVisionModel
+from transformers import CLIPVisionModel, InstructBlipQFormerModel, InstructBlipVisionModel, PreTrainedModel
 
 from .configuration import LlavaCorrConfig
+
+
+def vision_class(config: LlavaCorrConfig) -> type[PreTrainedModel]:
+    """Class of the vision tower."""
+    return CLIPVisionModel if config.vision_config.model_type == "clip_vision_model" else InstructBlipVisionModel
 
 
 class VisualTokens(nn.Module):
@@ -19,8 +24,7 @@ class VisualTokens(nn.Module):
 
     def __init__(self, config: LlavaCorrConfig, token_width: int | None = None) -> None:
         super().__init__()
-        tower = CLIPVisionModel if config.vision_config.model_type == "clip_vision_model" else InstructBlipVisionModel
-        self.vision_model: Any = tower._from_config(config.vision_config)
+        self.vision_model: Any = vision_class(config)._from_config(config.vision_config)
         self.feature_layer = config.vision_feature_layer
         width = token_width or config.vision_config.hidden_size
         self.projection = _projection(config.projection, width, config.hidden_size)

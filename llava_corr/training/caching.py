@@ -19,9 +19,9 @@ from ..datasets.collate import PictureFeatures
 from ..datasets.feature_cache import AGAIN, FeatureCache, check_made, picture_keys
 from ..datasets.images import dialogue_key
 from ..errors import FeatureCacheError
-from ..models.build import NO_PART_OF_A_MODEL
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
+from ..models.recompose import NO_PART_OF_A_MODEL
 from ..records import ImageRef, Sample
 
 TOWERS = {"patches": "vision tower", "semantic": "DINOv2", "grounding_features": "grounding tower"}

@@ -64,7 +64,7 @@ def describe(
     """
     t, world = config.training, ranks.world_size()
     batch = t.batch_size * t.gradient_accumulation * world
-    total = sum(p.numel() for p in model.parameters())
+    total = model.num_parameters()
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     time = f", or {t.max_minutes:g} minutes" if t.max_minutes else ""
     zero = deepspeed_file(t)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import shutil
@@ -21,6 +22,7 @@ from ..datasets.batching import PictureSharingSampler, SampleStream
 from ..datasets.collate import Collator, PictureFeatures
 from ..errors import CheckpointError, ConfigError, SampleError
 from ..models.adapters import ALL, TrainedParts, choose_trained, merge_release
+from ..models.attention import attention_of_parts
 from ..models.build import Vocabulary, build_config, build_processor, halve_frozen
 from ..models.checkpoints import identify, load_config, load_model, written_whole
 from ..models.configuration import LlavaCorrConfig
@@ -115,6 +117,11 @@ def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> tuple[LlavaCo
     Raises:
         ConfigError: they are of another model, or a trunk in 4 bits without weights to load.
     """
+    attention = attention_of_parts(section.attention, wanted)
+    if isinstance(attention, dict):
+        logger.info(
+            "attention:   %s", ", ".join(f"{part.removesuffix('_config')} {a}" for part, a in attention.items())
+        )
     if section.weights is None:
         if section.quantise_trunk:
             raise ConfigError(
@@ -125,7 +132,7 @@ def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> tuple[LlavaCo
         start_positions(model)
         return model, []
     check_same_model(wanted, load_config(section.weights), where=section.weights)
-    model = load_model(section.weights, attn_implementation=section.attention, quantise_trunk=section.quantise_trunk)
+    model = load_model(section.weights, attn_implementation=attention, quantise_trunk=section.quantise_trunk)
     fresh, dropped = recompose(model, wanted)
     if fresh or dropped:
         parts = sorted({".".join(name.split(".")[:2]) for name in fresh})
@@ -148,7 +155,9 @@ def save_release(config: ExperimentConfig, parts: TrainedParts, folder: Path, st
     if not writes_whole(config):
         assert config.model.weights is not None
         parts.write_release(folder, identify(config.model.weights), state)
-        model.config.save_pretrained(folder)
+        plain = copy.copy(model.config)
+        vars(plain).pop("quantization_config", None)  # how the base was held here is no part of the model
+        plain.save_pretrained(folder)
         return
     if parts.peft is not None:
         parts.write_release(folder, {}, state)
@@ -183,7 +192,7 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
         logger.info("%s", line)
     if dry_run:
         return config.run_dir
-    parameters = sum(p.numel() for p in parts.model.parameters())
+    parameters = parts.model.num_parameters()  # of 4-bit weights, too, which numel() counts in pairs
     trainable = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
     rank_zero = ranks.rank() == 0
     folder = prepare_run(config) if rank_zero else config.run_dir

@@ -1,8 +1,11 @@
 """Answers: the same at any batch size, [SEG] states as in teacher forcing, errors for what cannot be asked."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from answering import stir
 
 from llava_corr.datasets.collate import load_pictures, to_dialogue
 from llava_corr.errors import CheckpointError, SampleError
@@ -171,3 +174,30 @@ def test_what_cannot_be_segmented_is_named(predictor, what, fault):
     with pytest.raises(SampleError) as caught:
         predictor.segment(what)
     assert fault in caught.value.mend
+
+
+def test_pictures_are_encoded_once_for_all_questions(toy):
+    model = stir(copy.deepcopy(toy[0]), seed=3)
+    predictor, fresh = (Predictor(model, toy[1], max_new_tokens=12) for _ in range(2))
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (20, 30, 3), np.uint8) for _ in range(3)]
+    passes = []
+    for tower in (
+        model.visual_tokens.vision_model, model.correspondence.semantic_model, model.grounding.sam.vision_encoder
+    ):  # fmt: skip
+        tower.register_forward_hook(lambda module, *_: passes.append(type(module).__name__))
+    predictor.set_images(pictures[:2])
+    first = predictor.ask("Find the common objects.")
+    assert len(passes) == len(set(passes)) == 3
+    assert predictor.ask("Find the common objects.") == first
+    predictor.segment("common_parts")
+    red = predictor.ask("What is red?")
+    assert len(passes) == 3
+    predictor.set_images(pictures[1:])
+    other = predictor.ask("Find the common objects.")
+    assert len(passes) == 6
+    assert other.text != first.text
+    for chosen, question, expected in ((pictures[:2], "What is red?", red),
+                                       (pictures[1:], "Find the common objects.", other)):  # fmt: skip
+        fresh.set_images(chosen)
+        assert fresh.ask(question) == expected

@@ -89,7 +89,7 @@ def test_overfit_on_nothing_is_refused(tmp_path, capsys):
 
 
 WIDER = [
-    "model.trunk={hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, num_attention_heads: 2, "
+    "model.trunk={hidden_size: 64, intermediate_size: 128, num_hidden_layers: 3, num_attention_heads: 2, "
     "max_position_embeddings: 256}",
     "model.grounding={image_size: 64, patch_size: 4, hidden_size: 64, num_hidden_layers: 2, num_attention_heads: 2, "
     "window_size: 0, global_attn_indexes: [], use_rel_pos: false, prompt_size: 64, decoder_mlp: 128, decoder_heads: 2}",
