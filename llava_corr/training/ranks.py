@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import torch
 from torch import distributed
+from transformers import TrainingArguments
+from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 
 
 def launched() -> bool:
@@ -54,6 +59,19 @@ def from_rank_zero(value: Any) -> Any:
     values = [value]
     distributed.broadcast_object_list(values, src=0)
     return values[0]
+
+
+@contextmanager
+def whole_models(args: TrainingArguments) -> Iterator[None]:
+    """Models built inside belong to this rank alone; under ZeRO-3 transformers would split them over all ranks."""
+    split = is_deepspeed_zero3_enabled()
+    if split:
+        unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        if split:
+            set_hf_deepspeed_config(args.hf_deepspeed_config)
 
 
 def leave() -> NoReturn:

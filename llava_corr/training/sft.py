@@ -208,7 +208,8 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     with written_whole(folder / "model", here=rank_zero) as part:
         state = trainer.gather(list(parts.model.state_dict()) if writes_whole(config) else parts.names())
         if rank_zero:
-            save_release(config, parts, part, state)
+            with ranks.whole_models(trainer.args):
+                save_release(config, parts, part, state)
             processor.save_pretrained(part)
     losses = trainer.validation_losses()
     if rank_zero:
