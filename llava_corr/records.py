@@ -299,12 +299,14 @@ class Dialogue:
             picture share its towers' pass.
         turns: (user, assistant) texts; the assistant text is None where an answer is asked for.
         targets: (image index, bool mask H x W) behind each [SEG] of the assistant texts, in order.
+        objects: number of objects behind the object tokens of a matching dialogue.
     """
 
     id: str
     image_keys: Sequence[str]
     turns: Sequence[tuple[str, str | None]]
     targets: Sequence[tuple[int, BoolArray]] = field(default_factory=list)
+    objects: int = 0
 
 
 class Segment(Record):

@@ -28,8 +28,10 @@ def to_dialogue(sample: Sample, *, with_answers: bool, blind: bool = False) -> D
     if not with_answers:
         history = [(turn.user, turn.assistant) for turn in sample.turns[:-1]]
         kept = [t for t in sample.targets if t.turn < len(history)]
-        return Dialogue(sample.id, keys, [*history, (sample.turns[-1].user, None)], _decode(sample, kept))
-    return Dialogue(sample.id, keys, [(t.user, t.assistant) for t in sample.turns], _decode(sample, sample.targets))
+        turns: list[tuple[str, str | None]] = [*history, (sample.turns[-1].user, None)]
+    else:
+        turns, kept = [(turn.user, turn.assistant) for turn in sample.turns], list(sample.targets)
+    return Dialogue(sample.id, keys, turns, _decode(sample, kept), len(sample.object_tokens))
 
 
 def _decode(sample: Sample, targets: Sequence[Any]) -> list[tuple[int, NDArray[np.bool_]]]:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from transformers import BatchFeature, ProcessorMixin
 
 from ..errors import CountMismatchError, SampleError
-from ..grammar import IMAGE, SEG
+from ..grammar import IMAGE, OBJECT_TOKEN, SEG
 from ..losses.language import IGNORE_INDEX
 from ..records import Dialogue
 
@@ -159,11 +159,18 @@ class LlavaCorrProcessor(ProcessorMixin):
         for name, found, wanted in (
             ("<image> markers and pictures", users.count(IMAGE), len(dialogue.image_keys)),
             ("[SEG] tokens and masks", answers.count(SEG), len(dialogue.targets)),
+            ("object tokens and objects", (users + answers).count(OBJECT_TOKEN), dialogue.objects),
         ):
             if found != wanted:
                 raise CountMismatchError(
                     f"{name} differ: {found} and {wanted}", where=f"sample {dialogue.id}", mend="run llava-corr doctor"
                 )
+        if dialogue.objects:
+            raise SampleError(
+                f"{dialogue.objects} objects to match, and no expert that could read them",
+                where=f"sample {dialogue.id}",
+                mend="leave matching dialogues out: this composition has no RADIO expert",
+            )
         if SEG in users or IMAGE in answers:
             raise CountMismatchError(
                 f"{SEG} in a question or {IMAGE} in an answer", where=f"sample {dialogue.id}", mend="remove it"

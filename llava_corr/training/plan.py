@@ -49,7 +49,7 @@ def check_samples(samples: Sequence[Sample], processor: LlavaCorrProcessor) -> t
 def _words(sample: Sample) -> Dialogue:
     turns: Any = [(turn.user, turn.assistant) for turn in sample.turns]
     targets: Any = [(target.image_index, None) for target in sample.targets]
-    return Dialogue(sample.id, [image.path for image in sample.images], turns, targets)
+    return Dialogue(sample.id, [image.path for image in sample.images], turns, targets, len(sample.object_tokens))
 
 
 def describe(

@@ -181,12 +181,24 @@ class DialogueTrainer(Trainer):
         return dict(zip(TERMS, means, strict=True)) | {"tokens": tokens, "masks": masks}
 
     def gather(self, names: Iterable[str]) -> dict[str, Tensor]:
-        """Weights by name, on the CPU; under ZeRO-3 every rank takes part, since each holds a share of them."""
+        """Weights by name, on the CPU; under ZeRO-3 every rank takes part, since each holds a share of them.
+
+        Raises:
+            TrainingError: some weights are not finite (a step of finite loss can leave such), on every rank alike:
+                nothing that was ruined is ever saved over what was good.
+        """
         state = self.parts.model.state_dict(keep_vars=True)
         out = {}
         for name in names:
             with GatheredParameters([state[name]], enabled=hasattr(state[name], "ds_id")):
                 out[name] = state[name].detach().cpu().clone()
+        ruined = [name for name, value in out.items() if value.is_floating_point() and not value.isfinite().all()]
+        if ruined:
+            raise TrainingError(
+                f"{len(ruined)} weights are not finite after step {self.state.global_step}, the first {ruined[0]}",
+                where=str(self.args.output_dir),
+                mend="lower the learning rate, or train in fp32; the last complete checkpoint is from before",
+            )
         return out
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:

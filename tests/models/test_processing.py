@@ -7,6 +7,7 @@ from PIL import Image
 
 from llava_corr.datasets.collate import Collator, to_dialogue
 from llava_corr.errors import CountMismatchError, MaskError, SampleError
+from llava_corr.grammar import OBJECT_TOKEN
 from llava_corr.models.processing import LlavaCorrProcessor
 from llava_corr.records import Dialogue, Mask
 
@@ -109,6 +110,19 @@ def test_count_mismatches_name_sample_and_counts(toy):
         processor.encode(Dialogue(good.id, good.image_keys, good.turns, good.targets[:-1]))
     with pytest.raises(CountMismatchError):
         processor.encode(Dialogue("x", ["a"], [("<image> what [SEG]?", None)]))
+
+
+def test_object_tokens_need_their_objects_and_an_expert(toy):
+    """Nothing here reads them: a matching dialogue is refused, not trained on without its objects."""
+    _, processor, samples = toy
+    asked = f"{samples[0].turns[0].user} Which is {OBJECT_TOKEN}?"
+    keys = [image.path for image in samples[0].images]
+    with pytest.raises(CountMismatchError, match="object tokens and objects differ: 1 and 0"):
+        processor.encode(Dialogue("d", keys, [(asked, None)]))
+    with pytest.raises(CountMismatchError, match="object tokens and objects differ: 1 and 2"):
+        processor.encode(Dialogue("d", keys, [(asked, None)], objects=2))
+    with pytest.raises(SampleError, match="no expert"):
+        processor.encode(Dialogue("d", keys, [(asked, None)], objects=1))
 
 
 def test_context_overflow_is_an_error_not_a_cut(toy):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from toy import SMALL, small_config, write_toy
-from transformers import TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from llava_corr.datasets.collate import Collator
 from llava_corr.errors import ConfigError, SampleError, TrainingError
@@ -143,6 +143,25 @@ def test_loss_that_is_not_finite_stops_with_the_sample_ids(tmp_path):
     trainer = build_trainer(config, prepare_run(config), parts, processor, samples)
     with pytest.raises(TrainingError, match="toy0"):
         trainer.train()
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    """A step of finite loss can ruin the weights: the checkpoint before stays the last one, and no model is written."""
+    samples = write_toy(tmp_path, 4)
+    config = small_config(tmp_path, "training.batch_size=2", "training.max_steps=4", "training.save_steps=2")
+    parts, processor = build_model(config, samples)
+    folder = prepare_run(config)
+    trainer = build_trainer(config, folder, parts, processor, samples)
+
+    class Ruin(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 4:
+                parts.model.seg_projection.layers[0].bias.data.fill_(float("inf"))
+
+    trainer.add_callback(Ruin())
+    with pytest.raises(TrainingError, match=r"not finite after step 4, the first seg_projection\.layers\.0\.bias"):
+        trainer.train()
+    assert [p.name for p in trainer.checkpoints.complete()] == ["checkpoint-2"]
 
 
 def test_same_seed_same_weights(tmp_path):
