@@ -55,7 +55,7 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        usual_mode(temporary)
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
@@ -95,6 +95,11 @@ def _not_written(path: Path, error: OSError) -> StorageError:
         where=str(path.parent),
         mend="free disk space or choose a folder you may write to, then run the same command again",
     )
+
+
+def usual_mode(path: str | Path) -> None:
+    """Gives a file the permissions that new files have here; safetensors leaves its own readable to the owner alone."""
+    os.chmod(path, 0o666 & ~_umask())
 
 
 def _umask() -> int:

@@ -66,6 +66,9 @@ def run(args: argparse.Namespace) -> int:
         LlavaCorrError: options that do not go together, files that cannot be read or written.
     """
     _check(args)
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # one line is enough
     return _about_pictures(args) if args.images else _about_samples(args)
 
 

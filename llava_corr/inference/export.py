@@ -42,7 +42,11 @@ def run(args: argparse.Namespace) -> int:
         LlavaCorrError: no finished run, a base that is missing or another one, a target that is in the way, or a disk
             or hub that refuses.
     """
+    from transformers.utils.logging import disable_progress_bar
+
     from ..report.scores_file import read_scores
+
+    disable_progress_bar()
 
     scores = read_scores(args.scores) if args.scores else None
     export(args.run, args.out, base=args.base, dtype=args.dtype, scores=scores)

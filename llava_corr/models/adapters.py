@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..config import LoraSection
 from ..errors import CheckpointError, ConfigError
-from ..files import read_json, write_json
+from ..files import read_json, usual_mode, write_json
 from ..registry import did_you_mean
 from .modeling import LlavaCorrForConditionalGeneration
 
@@ -203,6 +203,7 @@ def merge_release(model: LlavaCorrForConditionalGeneration, folder: Path) -> Lla
 def _write(folder: Path, tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_file(dict(tensors), folder / TENSORS, metadata={"format": "pt"})
+    usual_mode(folder / TENSORS)
     write_json(folder / MANIFEST, dict(extra) | {"tensors": {name: list(t.shape) for name, t in tensors.items()}})
 
 

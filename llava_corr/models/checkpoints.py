@@ -17,6 +17,7 @@ from transformers.utils import CONFIG_NAME, cached_file
 from transformers.utils.hub import extract_commit_hash
 
 from ..errors import CheckpointError, ConfigError, StorageError
+from ..files import usual_mode
 from .adapters import MANIFEST, merge_release, read_trained
 from .configuration import LlavaCorrConfig
 from .modeling import LlavaCorrForConditionalGeneration
@@ -32,8 +33,20 @@ def load_config(path: str | Path) -> LlavaCorrConfig:
     Raises:
         CheckpointError: there is none, or it is broken.
     """
+    refuse_absent(path)
     with _named(path):
         return LlavaCorrConfig.from_pretrained(path)
+
+
+def refuse_absent(path: str | Path) -> None:
+    """Refuses what can be neither a folder nor a hub id ("name" or "owner/name").
+
+    Raises:
+        CheckpointError: there is no such folder.
+    """
+    text = str(path)
+    if not (text and Path(path).is_dir()) and (text.count("/") > 1 or text.startswith((".", "/", "~")) or not text):
+        raise CheckpointError("there is no such folder", where=text or "an empty path", mend=MEND)
 
 
 def load_model(
@@ -183,6 +196,8 @@ def written_whole(folder: Path, *, here: bool = True) -> Iterator[Path]:
             shutil.rmtree(part)
         yield part
         if here:
+            for file in part.rglob("*.safetensors"):
+                usual_mode(file)
             if folder.exists():
                 shutil.rmtree(folder)
             os.replace(part, folder)

@@ -24,7 +24,7 @@ from ..errors import CheckpointError, ConfigError, SampleError
 from ..models.adapters import ALL, TrainedParts, choose_trained, merge_release
 from ..models.attention import attention_of_parts
 from ..models.build import Vocabulary, build_config, build_processor, halve_frozen
-from ..models.checkpoints import identify, load_config, load_model, written_whole
+from ..models.checkpoints import identify, load_config, load_model, refuse_absent, written_whole
 from ..models.configuration import LlavaCorrConfig
 from ..models.modeling import LlavaCorrForConditionalGeneration, LossWeights
 from ..models.processing import LlavaCorrProcessor
@@ -75,14 +75,16 @@ def filled_up(samples: list[Sample], multiple: int) -> list[Sample]:
 def load_tokenizer(section: ModelSection, samples: list[Sample]) -> PreTrainedTokenizerBase:
     """The named tokenizer, or one trained on the dialogues; weights bring their own."""
     if path := section.weights or section.tokenizer.path:
+        place = f"{path} ({'model.weights' if section.weights else 'model.tokenizer.path'})"
+        mend = "name a folder that a run or a release wrote (its model/), or a hub id; the header of the configuration "
+        mend += "file says what has to run before"
         try:
+            refuse_absent(path)
             return AutoTokenizer.from_pretrained(path)
+        except CheckpointError as cause:
+            raise CheckpointError(cause.what, where=place, mend=mend) from cause
         except (OSError, ValueError) as cause:
-            raise CheckpointError(
-                f"no tokenizer can be loaded: {cause}",
-                where=f"{path} ({'model.weights' if section.weights else 'model.tokenizer.path'})",
-                mend="name a folder that a run or a release wrote (its model/), or a hub id",
-            ) from cause
+            raise CheckpointError(f"no tokenizer can be loaded: {cause}", where=place, mend=mend) from cause
     texts = (text for sample in samples for turn in sample.turns for text in (turn.user, turn.assistant))
     return train_tokenizer(texts, section.tokenizer.vocab_size)
 

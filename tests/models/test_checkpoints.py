@@ -54,9 +54,23 @@ def test_truncated_files_are_named_errors(folder, name):
         Predictor.from_pretrained(folder)
 
 
-def test_missing_folder(tmp_path):
+@pytest.mark.parametrize("path", ["/nowhere/model", "runs/nowhere/model", "./nowhere", ""])
+def test_missing_folder(path):
+    with pytest.raises(CheckpointError, match="no such folder"):
+        load_config(path)
+
+
+def test_what_may_be_a_hub_id_is_asked_for_there():
     with pytest.raises(CheckpointError, match="no model can be loaded"):
-        load_config(tmp_path / "nowhere")
+        load_config("nobody/nothing")
+
+
+def test_written_files_can_be_read_by_whom_others_can(toy, tmp_path):
+    with written_whole(tmp_path / "model") as part:
+        toy[0].save_pretrained(part)
+    (tmp_path / "plain").write_text("")
+    modes = {path.stat().st_mode for path in (tmp_path / "model").glob("*.*")}
+    assert modes == {(tmp_path / "plain").stat().st_mode}
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
