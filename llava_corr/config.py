@@ -282,7 +282,7 @@ def load_config(name: str | Path | Sequence[str | Path], overrides: Sequence[str
     Args:
         name: path, or bare name in ``configs/``; of several, each is laid over those before it. Only together they
             must be a whole experiment. An overlay that sets no ``name`` adds its file's to the run's: ``tiny-calico``
-            and ``no_cam.yaml`` give ``tiny-calico-no_cam``.
+            and ``ablations/no_cam.yaml`` give ``tiny-calico-no_cam``.
         overrides: dotted ``key=value`` pairs, laid over the files; values are YAML.
 
     Raises:
