@@ -135,6 +135,9 @@ class ModelSection(Section):
     weights: str | None = Field(
         None, description="model folder or hub id to start from, tokenizer included; the sizes below must be its own"
     )
+    random_frozen: bool = Field(
+        False, description="allow frozen parts of random weights: rehearsals and measurements, never a result"
+    )
     quantise_trunk: bool = Field(False, description="hold the frozen trunk in 4 bits (NF4); needs the quant extra")
     frozen_dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="what frozen weights are held in; what is trained stays in float32"

@@ -27,6 +27,7 @@ from .modeling import LlavaCorrForConditionalGeneration
 
 MANIFEST, TENSORS = "trained.json", "trained.safetensors"
 ALL = "all"
+NOT_RUN = ("grounding.", "seg_projection.")  # where no mask is drawn
 OPTIONAL = ("correspondence", "adaptation")  # a configuration without them may still name them as trained
 
 
@@ -121,7 +122,7 @@ def choose_trained(
 
 def _wanted(model: LlavaCorrForConditionalGeneration, trainable: Sequence[str], masks: bool) -> set[str]:
     names = [name for name, _ in model.named_parameters()]
-    beyond = model.parameters_without_gradient() + ([] if masks else ["grounding", "seg_projection"])
+    beyond = model.parameters_without_gradient() + ([] if masks else list(NOT_RUN))
     reached = [name for name in names if not name.startswith(tuple(beyond))]
     if ALL in trainable:
         return set(reached)

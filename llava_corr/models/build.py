@@ -40,7 +40,11 @@ SAM_GRID = 64
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What a configuration takes from a tokenizer: sizes and ids."""
+    """What a configuration takes from a tokenizer: rows of the embedding, and ids.
+
+    <image> needs no row: its positions are filled with visual tokens. A tokenizer that had it added last, behind the
+    rows of released weights, fits those weights as they are.
+    """
 
     size: int
     bos: int
@@ -60,7 +64,8 @@ class Vocabulary:
         bos, eos, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
         if bos is None or eos is None or pad is None:
             raise ConfigError("the tokenizer lacks a beginning, end or padding token", mend="use a Llama tokenizer")
-        return cls(len(tokenizer), bos, eos, pad, **ids)
+        rows = 1 + max(number for token, number in tokenizer.get_vocab().items() if token != IMAGE)
+        return cls(rows, bos, eos, pad, **ids)
 
     @classmethod
     def glamm(cls) -> Vocabulary:

@@ -203,8 +203,8 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         Raises:
             CountMismatchError: image positions and visual tokens differ in number.
         """
-        embeddings = self.get_input_embeddings()(input_ids)
         places = input_ids == self.config.image_token_id
+        embeddings = self.get_input_embeddings()(input_ids.masked_fill(places, 0))  # <image> may have no row
         tokens = tokens_NQD.reshape(-1, tokens_NQD.shape[-1])
         if int(places.sum()) != len(tokens):
             raise CountMismatchError(

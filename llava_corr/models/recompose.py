@@ -123,7 +123,11 @@ def _within_any(name: str, parts: Iterable[str]) -> bool:
 
 
 def check_fresh_is_trained(model: LlavaCorrForConditionalGeneration, fresh: Iterable[str], where: str) -> None:
-    """Refuses a part that is neither in the weights nor trained: it would stay random.
+    """Refuses a part that comes from no weights and is not trained: it would stay random.
+
+    Args:
+        fresh: names of parameters with fresh weights.
+        where: what was said about weights.
 
     Raises:
         ConfigError: such parameters; CEM and CAMs are no such parts, since they start at zero.
@@ -134,7 +138,8 @@ def check_fresh_is_trained(model: LlavaCorrForConditionalGeneration, fresh: Iter
     if random:
         tops = sorted({".".join(name.split(".")[:2]) for name in random})
         raise ConfigError(
-            f"the weights lack {', '.join(tops)}, and the experiment does not train it: it would stay random",
+            f"no weights for {', '.join(tops)}, and the experiment does not train it: it would stay random",
             where=where,
-            mend="use weights that have it, name it in training.trainable, or leave it out of the model",
+            mend="use weights that have it (model.weights), name it in training.trainable, or leave it out of the "
+            "model; model.random_frozen=true allows it for a rehearsal",
         )

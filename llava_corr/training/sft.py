@@ -21,7 +21,7 @@ from ..config import ExperimentConfig, ModelSection
 from ..datasets.batching import PictureSharingSampler, SampleStream
 from ..datasets.collate import Collator, PictureFeatures
 from ..errors import CheckpointError, ConfigError, SampleError
-from ..models.adapters import ALL, TrainedParts, choose_trained, merge_release
+from ..models.adapters import ALL, NOT_RUN, TrainedParts, choose_trained, merge_release
 from ..models.attention import attention_of_parts
 from ..models.build import Vocabulary, build_config, build_processor, halve_frozen
 from ..models.checkpoints import identify, load_config, load_model, refuse_absent, written_whole
@@ -98,7 +98,10 @@ def build_model(config: ExperimentConfig, samples: list[Sample]) -> tuple[Traine
     model, fresh = start_model(config.model, build_config(config.model, Vocabulary.of(tokenizer)))
     transformers.set_seed(config.seed)  # the adapter starts alike, whatever was drawn for the weights before
     parts = choose_trained(model, training.trainable, training.lora, tokenizer, masks=losses.draw)
-    check_fresh_is_trained(model, fresh, where=f"model.weights {config.model.weights}")
+    if not losses.draw:
+        fresh = [name for name in fresh if not name.startswith(NOT_RUN)]
+    if not config.model.random_frozen:
+        check_fresh_is_trained(model, fresh, where=f"model.weights: {config.model.weights}")
     if config.model.frozen_dtype == "bfloat16":
         halve_frozen(model)
     model.max_images_per_tower_pass = config.model.max_images_per_tower_pass
@@ -114,7 +117,7 @@ def build_model(config: ExperimentConfig, samples: list[Sample]) -> tuple[Traine
 
 
 def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> tuple[LlavaCorrForConditionalGeneration, list[str]]:
-    """The weights an experiment starts from, and the parameters that those weights lack.
+    """The weights an experiment starts from, and the parameters that no weights were given for.
 
     Raises:
         ConfigError: they are of another model, or a trunk in 4 bits without weights to load.
@@ -132,7 +135,7 @@ def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> tuple[LlavaCo
             )
         model = LlavaCorrForConditionalGeneration(wanted)
         start_positions(model)
-        return model, []
+        return model, [name for name, _ in model.named_parameters()]
     check_same_model(wanted, load_config(section.weights), where=section.weights)
     model = load_model(section.weights, attn_implementation=attention, quantise_trunk=section.quantise_trunk)
     fresh, dropped = recompose(model, wanted)

@@ -34,7 +34,8 @@ def setting(tmp_path_factory):
 
 
 def build_on(base, *overrides, samples, folder):
-    return build_model(small_config(folder, f"model.weights={folder / base}", *overrides), samples)
+    weights = f"model.weights={folder / base}"
+    return build_model(small_config(folder, weights, "model.random_frozen=false", *overrides), samples)
 
 
 def states(parts, processor, samples):
@@ -92,7 +93,7 @@ def test_a_release_brings_the_parts_that_were_added(setting, tmp_path):
 
 def test_a_new_tower_that_is_not_trained_is_refused(setting):
     build, _ = setting
-    with pytest.raises(ConfigError, match=r"lack correspondence\.semantic_model.*would stay random"):
+    with pytest.raises(ConfigError, match=r"no weights for correspondence\.semantic_model.*would stay random"):
         build("plain", *PAPER)
     parts, _ = build("plain", "training.lora=null", "training.trainable=[correspondence, adaptation]")
     assert any(n.startswith("correspondence.semantic_model") for n in parts.names())
@@ -101,7 +102,7 @@ def test_a_new_tower_that_is_not_trained_is_refused(setting):
 def test_without_the_q_former_the_projection_is_new(setting):
     build, samples = setting
     gone = ("model.qformer=null", NO_DINO, NO_ADAPTATION)
-    with pytest.raises(ConfigError, match=r"lack visual_tokens\.projection"):
+    with pytest.raises(ConfigError, match=r"no weights for visual_tokens\.projection"):
         build("full", "training.lora={}", "training.trainable=[]", *gone)
     parts, processor = build("full", "training.lora={}", "training.trainable=[visual_tokens.projection]", *gone)
     assert processor.tokens_per_image == 16
@@ -116,3 +117,28 @@ def test_other_sizes_are_another_model(setting):
     build, _ = setting
     with pytest.raises(ConfigError, match=r"semantic_config.hidden_size: the experiment has 48, the weights 24"):
         build("full", *PAPER, "model.correspondence.hidden_size=48")
+
+
+@pytest.mark.parametrize(
+    ("trained", "missing"),
+    [
+        (("training.trainable=[adaptation]",), "trunk"),
+        (
+            ("training.lora={}", "training.trainable=[visual_tokens, grounding, seg_projection, correspondence]"),
+            "trunk",
+        ),
+        (("training.trainable=[trunk, visual_tokens, correspondence, adaptation]",), "grounding"),
+    ],
+)
+def test_from_scratch_nothing_stays_random_unless_it_is_asked_for(tmp_path, trained, missing):
+    samples = write_toy(tmp_path, 2)
+    with pytest.raises(ConfigError, match=rf"no weights for .*{missing}"):
+        build_model(small_config(tmp_path, *trained, "model.random_frozen=false"), samples)
+    build_model(small_config(tmp_path, *trained, "model.random_frozen=true"), samples)
+
+
+def test_from_scratch_all_parts_or_all_words_are_trained(tmp_path):
+    samples = write_toy(tmp_path, 2)
+    build_model(small_config(tmp_path, "model.random_frozen=false"), samples)
+    words = ("training.losses.mask=0", "training.losses.dice=0")
+    build_model(small_config(tmp_path, "model.random_frozen=false", *words), samples)

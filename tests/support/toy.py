@@ -16,6 +16,7 @@ COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 50, 200)}
 # The tiny experiment with every number small enough for a test.
 SMALL = [
     "model.attention=sdpa",
+    "model.random_frozen=true",
     "model.tokenizer.vocab_size=400",
     "model.vision={image_size: 32, patch_size: 8, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, "
     "intermediate_size: 64}",
