@@ -39,8 +39,9 @@ from . import ranks
 from .arguments import training_arguments
 from .caching import open_features
 from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, TensorBoardLog, TimeBudget
+from .checking import check_files
 from .checkpointing import Checkpoints
-from .plan import check_samples, describe
+from .plan import describe
 from .runs import is_finished, prepare_run, update_run
 from .trainer import DialogueTrainer
 
@@ -186,7 +187,7 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     validation = read_some(config.data.validation, config.data.limit) if config.data.validation else None
     parts, processor = build_model(config, samples)
     everything = [samples] if validation is None else [samples, validation]
-    longest = check_samples(list(chain(*everything)), processor)
+    longest = check_files(everything, processor, pictures=not config.data.blind)
     features = open_features(config, parts.model, processor, chain(*everything))
     for line in describe(config, samples, longest, processor.tokenizer.model_max_length, parts.model):
         logger.info("%s", line)
