@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 
 class LlavaCorrError(Exception):
@@ -27,6 +28,14 @@ class LlavaCorrError(Exception):
         if mend:
             lines.append(f"  mend:  {mend}")
         super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Exceptions are pickled by their message; that would make it the ``what`` of the copy."""
+        return _again, (type(self), self.what, self.where, self.mend)
+
+
+def _again(cls: type[LlavaCorrError], what: str, where: str | None, mend: str | None) -> LlavaCorrError:
+    return cls(what, where=where, mend=mend)
 
 
 class ConfigError(LlavaCorrError):

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from .errors import AnnotationError, LlavaCorrError, StorageError
 
@@ -164,8 +164,49 @@ def read_json(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -
         raise error(f"unreadable JSON: {cause}", where=str(path), mend="download the file again") from cause
 
 
+def open_rows(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -> BinaryIO:
+    """Opens a file of rows as bytes.
+
+    Raises:
+        error: the file is missing or unreadable.
+    """
+    path = Path(path)
+    try:
+        return path.open("rb")
+    except FileNotFoundError as cause:
+        raise error(f"{path.name} does not exist", where=str(path), mend="check the path") from cause
+    except OSError as cause:
+        raise error(f"{path.name} cannot be read: {cause.strerror}", where=str(path), mend="check the path") from cause
+
+
+def row_text(raw: bytes, start: int, path: str | Path, error: type[LlavaCorrError] = AnnotationError) -> str:
+    """A row as text.
+
+    Args:
+        start: its first byte in the file, for the message.
+
+    Raises:
+        error: it is not UTF-8.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as cause:
+        raise error(
+            f"{Path(path).name} is not UTF-8 text: {cause.reason} at byte {start + cause.start}",
+            where=str(path),
+            mend="save it as UTF-8, or point to the right file",
+        ) from cause
+
+
 def read_rows(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -> Iterator[tuple[int, str]]:
-    """Yields ``(row number from 1, line)`` of a JSON-lines file, blank lines left out."""
-    for number, line in enumerate(read_text(path, error).split("\n"), start=1):
-        if line.strip():
-            yield number, line
+    """Yields ``(row number from 1, line)`` of a JSON-lines file, blank lines left out; one row is held at a time.
+
+    Raises:
+        error: the file is missing or unreadable, or a row is not UTF-8.
+    """
+    start = 0
+    with open_rows(path, error) as handle:
+        for number, raw in enumerate(handle, start=1):
+            if not raw.isspace():
+                yield number, row_text(raw, start, path, error).rstrip("\r\n")
+            start += len(raw)

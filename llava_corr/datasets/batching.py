@@ -6,13 +6,15 @@ of a step, so groups of dialogues about the same few pictures buy more dialogues
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, islice
 
 import numpy as np
 from torch.utils.data import Sampler
 
+from ..record_files import image_paths
 from ..records import Sample
 
 
@@ -26,29 +28,29 @@ class PictureSharingSampler(Sampler[int]):
     """
 
     def __init__(self, samples: Sequence[Sample], group: int, seed: int) -> None:
-        self.pictures = [frozenset(image.path for image in sample.images) for sample in samples]
-        self.group, self.seed, self.epoch = group, seed, 0
+        self.count, self.group, self.seed, self.epoch = len(samples), group, seed, 0
+        self.pictures = _Pictures(image_paths(samples)) if group > 1 else None
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return self.count
 
     def __iter__(self) -> Iterator[int]:
         rng = np.random.default_rng([self.seed, self.epoch])
-        order = [int(i) for i in rng.permutation(len(self.pictures))]
-        if self.group == 1:
+        order = [int(i) for i in rng.permutation(self.count)]
+        if self.pictures is None:
             return iter(order)
-        groups = self._groups(order)
+        groups = self._groups(order, self.pictures)
         return (index for g in rng.permutation(len(groups)) for index in groups[g])
 
-    def _groups(self, order: Sequence[int]) -> list[list[int]]:
+    def _groups(self, order: Sequence[int], pictures: _Pictures) -> list[list[int]]:
         """Greedy: a group grows by the unused sample that brings the fewest new pictures, earliest in ``order``."""
         rank = {index: r for r, index in enumerate(order)}
-        showing: dict[str, set[int]] = defaultdict(set)
+        showing: dict[int, set[int]] = defaultdict(set)
         for index in order:
-            for picture in self.pictures[index]:
+            for picture in pictures[index]:
                 showing[picture].add(index)
         unused = set(order)
         groups: list[list[int]] = []
@@ -56,19 +58,33 @@ class PictureSharingSampler(Sampler[int]):
             if start not in unused:
                 continue
             members: list[int] = []
-            seen: set[str] = set()
+            seen: set[int] = set()
             chosen: int | None = start
             while chosen is not None:
                 members.append(chosen)
-                seen |= self.pictures[chosen]
+                seen |= pictures[chosen]
                 unused.discard(chosen)
-                for picture in self.pictures[chosen]:
+                for picture in pictures[chosen]:
                     showing[picture].discard(chosen)
                 near = set().union(*(showing[picture] for picture in seen)) if len(members) < self.group else set()
-                ranked = ((len(self.pictures[i] - seen), rank[i], i) for i in near)
+                ranked = ((len(pictures[i] - seen), rank[i], i) for i in near)
                 chosen = min(ranked, default=(0, 0, None))[2]
             groups.append(members)
         return groups
+
+
+class _Pictures:
+    """Which pictures each sample shows, as numbers: four bytes a picture."""
+
+    def __init__(self, paths: Iterable[Sequence[str]]) -> None:
+        numbers: dict[str, int] = {}
+        self._shown, self._ends = array("i"), array("q", [0])
+        for row in paths:
+            self._shown.extend(numbers.setdefault(path, len(numbers)) for path in row)
+            self._ends.append(len(self._shown))
+
+    def __getitem__(self, index: int) -> frozenset[int]:
+        return frozenset(self._shown[self._ends[index] : self._ends[index + 1]])
 
 
 class SampleStream(Sampler[int]):

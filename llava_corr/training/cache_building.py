@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def build_cache(
             where="training.trainable",
             mend="name the parts that are trained, without the towers",
         )
-    images = all_images([*samples, *validation])
+    images = all_images(chain(samples, validation))
     keys = picture_keys(images, blind=data.blind)
     if not images:
         raise FeatureCacheError("no sample has a picture", where=data.train, mend="train on words without a cache")

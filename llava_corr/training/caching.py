@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -110,7 +110,7 @@ def _hash_of_weights(tower: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def all_images(samples: Sequence[Sample]) -> list[ImageRef]:
+def all_images(samples: Iterable[Sample]) -> list[ImageRef]:
     """Every picture of the samples, each path once."""
     return list({image.path: image for sample in samples for image in sample.images}.values())
 
@@ -119,7 +119,7 @@ def open_features(
     config: ExperimentConfig,
     model: LlavaCorrForConditionalGeneration,
     processor: LlavaCorrProcessor,
-    samples: Sequence[Sample],
+    samples: Iterable[Sample],
 ) -> PictureFeatures | None:
     """The features an experiment names, checked to the last picture; None where it names none.
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from datetime import timedelta
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
+from accelerate import PartialState
 from torch import distributed
 from transformers import TrainingArguments
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
+
+from ..errors import LlavaCorrError
+
+T = TypeVar("T")
 
 
 def launched() -> bool:
@@ -59,6 +65,36 @@ def from_rank_zero(value: Any) -> Any:
     values = [value]
     distributed.broadcast_object_list(values, src=0)
     return values[0]
+
+
+def found_by_rank_zero(work: Callable[[], T]) -> T:
+    """What ``work`` finds on rank 0, on every rank, or its user error; the others wait for it as long as it takes.
+
+    Raises:
+        LlavaCorrError: what ``work`` raised.
+    """
+    meet()
+    if not several():
+        return work()
+    patient = distributed.new_group(backend="gloo", timeout=timedelta(days=1))
+    found: list[tuple[T | None, LlavaCorrError | None]] = [(None, None)]
+    if distributed.get_rank() == 0:
+        try:
+            found = [(work(), None)]
+        except LlavaCorrError as fault:
+            found = [(None, fault)]
+    distributed.broadcast_object_list(found, src=0, group=patient)
+    distributed.destroy_process_group(patient)
+    value, error = found[0]
+    if error is not None:
+        raise error
+    return cast(T, value)
+
+
+def meet() -> None:
+    """Connects the ranks before the trainer's arguments would, and as these do."""
+    if launched() and world_size() > 1 and not several():
+        PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(seconds=TrainingArguments.ddp_timeout))
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,15 @@ from ..models.processing import LlavaCorrProcessor
 from ..models.recompose import check_fresh_is_trained, check_same_model, recompose
 from ..models.scratch import start_positions
 from ..models.tokenizing import train_tokenizer
-from ..record_files import read_samples
+from ..record_files import SamplesFile
 from ..records import Sample
 from . import ranks
 from .arguments import training_arguments
 from .caching import open_features
 from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, TensorBoardLog, TimeBudget
+from .checking import check_files
 from .checkpointing import Checkpoints
-from .plan import check_samples, describe
+from .plan import describe
 from .runs import is_finished, prepare_run, update_run
 from .trainer import DialogueTrainer
 
@@ -46,33 +49,29 @@ logger = logging.getLogger(__name__)
 
 
 class SampleDataset(Dataset):
-    """Samples in file order."""
+    """Samples in file order.
 
-    def __init__(self, samples: list[Sample]) -> None:
-        self.samples = samples
+    Args:
+        samples: of a file, in memory or on the disk.
+        multiple: after them come so many without answers and masks that their number is a multiple of this: ranks take
+            the same number of batches each, and what fills the last ones counts in no loss.
+    """
+
+    def __init__(self, samples: Sequence[Sample], multiple: int = 1) -> None:
+        self.samples, self.multiple = samples, multiple
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return -(-len(self.samples) // self.multiple) * self.multiple
 
     def __getitem__(self, index: int) -> Sample:
-        return self.samples[index]
+        if index < len(self.samples):
+            return self.samples[index]
+        first = self.samples[0]
+        silent = tuple(turn.model_copy(update={"assistant": None}) for turn in first.turns)
+        return first.model_copy(update={"turns": silent, "targets": ()})
 
 
-def filled_up(samples: list[Sample], multiple: int) -> list[Sample]:
-    """The samples, and after them so many without answers and masks that their number is a multiple.
-
-    Ranks take the same number of batches each; what fills the last ones counts in no loss.
-    """
-    silent = [
-        sample.model_copy(
-            update={"turns": tuple(t.model_copy(update={"assistant": None}) for t in sample.turns), "targets": ()}
-        )
-        for sample in samples[:1]
-    ]
-    return samples + silent * (-len(samples) % multiple)
-
-
-def load_tokenizer(section: ModelSection, samples: list[Sample]) -> PreTrainedTokenizerBase:
+def load_tokenizer(section: ModelSection, samples: Iterable[Sample]) -> PreTrainedTokenizerBase:
     """The named tokenizer, or one trained on the dialogues; weights bring their own."""
     if path := section.weights or section.tokenizer.path:
         place = f"{path} ({'model.weights' if section.weights else 'model.tokenizer.path'})"
@@ -89,7 +88,7 @@ def load_tokenizer(section: ModelSection, samples: list[Sample]) -> PreTrainedTo
     return train_tokenizer(texts, section.tokenizer.vocab_size)
 
 
-def build_model(config: ExperimentConfig, samples: list[Sample]) -> tuple[TrainedParts, LlavaCorrProcessor]:
+def build_model(config: ExperimentConfig, samples: Iterable[Sample]) -> tuple[TrainedParts, LlavaCorrProcessor]:
     """Model with fresh weights (seeded), or those it starts from, with what is trained of it, and its processor."""
     transformers.set_seed(config.seed)
     tokenizer = load_tokenizer(config.model, samples)
@@ -190,9 +189,9 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     samples = read_some(config.data.train, config.data.limit)
     validation = read_some(config.data.validation, config.data.limit) if config.data.validation else None
     parts, processor = build_model(config, samples)
-    everything = [*samples, *(validation or ())]
-    longest = check_samples(everything, processor)
-    features = open_features(config, parts.model, processor, everything)
+    everything = [samples] if validation is None else [samples, validation]
+    longest = check_files(everything, processor, pictures=not config.data.blind)
+    features = open_features(config, parts.model, processor, chain(*everything))
     for line in describe(config, samples, longest, processor.tokenizer.model_max_length, parts.model):
         logger.info("%s", line)
     if dry_run:
@@ -231,13 +230,13 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     return folder
 
 
-def read_some(path: str, limit: int | None) -> list[Sample]:
-    """The first samples of a file, at least one.
+def read_some(path: str, limit: int | None) -> SamplesFile:
+    """The first samples of a file, at least one; they stay on the disk.
 
     Raises:
         SampleError: the file cannot be read, or holds none.
     """
-    samples = read_samples(path)[:limit]
+    samples = SamplesFile(path)[:limit]
     if not samples:
         raise SampleError("the file holds no sample", where=path, mend="build one with llava-corr data")
     return samples
@@ -248,8 +247,8 @@ def build_trainer(
     folder: Path,
     parts: TrainedParts,
     processor: LlavaCorrProcessor,
-    samples: list[Sample],
-    validation: list[Sample] | None = None,
+    samples: Sequence[Sample],
+    validation: Sequence[Sample] | None = None,
     features: PictureFeatures | None = None,
 ) -> DialogueTrainer:
     """The trainer with its callbacks; where no mask loss has weight, the grounding tower is not run, and where there
@@ -263,7 +262,7 @@ def build_trainer(
         parts=parts,
         args=args,
         train_dataset=SampleDataset(samples),
-        eval_dataset=SampleDataset(filled_up(validation, in_turn)) if validation else None,
+        eval_dataset=SampleDataset(validation, in_turn) if validation else None,
         data_collator=Collator(
             processor, blind=config.data.blind, grounding=config.training.losses.draw, features=features
         ),

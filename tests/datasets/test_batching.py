@@ -32,7 +32,7 @@ def test_every_sample_once_and_reproducible(pairs, group, epoch):
 @given(PAIRS, st.integers(2, 6))
 def test_members_of_a_group_share_pictures(pairs, group):
     sampler = PictureSharingSampler(samples_of(pairs), group, seed=0)
-    for members in sampler._groups(list(range(len(pairs)))):
+    for members in sampler._groups(list(range(len(pairs))), sampler.pictures):
         assert len(members) <= group
         seen = set(pairs[members[0]])
         for member in members[1:]:

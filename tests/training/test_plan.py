@@ -14,8 +14,8 @@ from llava_corr.datasets.collate import to_dialogue
 from llava_corr.errors import SampleError
 from llava_corr.inference.predictor import Predictor
 from llava_corr.record_files import write_samples
+from llava_corr.training.checking import check_samples
 from llava_corr.training.command import main
-from llava_corr.training.plan import check_samples
 from llava_corr.training.sft import train
 
 

@@ -183,3 +183,15 @@ def test_zero_configurations_have_deepspeeds_own_keys(name):
     assert zero.get("stage3_gather_16bit_weights_on_model_save") == (True if name[4] == "3" else None)
     assert set(values) == set(json.loads(resource("zero_configs", "zero2.json").read_text()))
     assert f"`{name}.json`" in resource("zero_configs", "README.md").read_text()
+
+
+def test_faults_of_samples_reach_every_rank(tmp_path):
+    samples = write_toy(tmp_path, 3)
+    Path(samples[1].images[0].path).unlink()
+    command = [*torchrun(), *arguments(tmp_path, "training.deepspeed=null")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(OMP_NUM_THREADS="1"))
+    assert done.returncode != 0
+    # the launcher ends the others when one has left: each may say it once
+    said = (done.stdout + done.stderr).count("error: 1 picture file is missing:")
+    assert 1 <= said <= 2, done.stderr[-3000:]
+    assert not (tmp_path / "tiny-calico").exists()
