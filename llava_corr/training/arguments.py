@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from ..config import ExperimentConfig, TrainingSection
 from ..files import resource
 from .ranks import launched
 
+logger = logging.getLogger(__name__)
+
 
 def training_arguments(config: ExperimentConfig, folder: Path) -> TrainingArguments:
     """The trainer's arguments of an experiment."""
     t = config.training
-    return TrainingArguments(
+    args = TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         max_steps=t.max_steps,
         per_device_train_batch_size=t.batch_size,
@@ -48,6 +51,18 @@ def training_arguments(config: ExperimentConfig, folder: Path) -> TrainingArgume
         ddp_find_unused_parameters=False,
         accelerator_config={"dispatch_batches": False},
     )
+    return args if launched() else _one_gpu(args)
+
+
+def _one_gpu(args: TrainingArguments) -> TrainingArguments:
+    """Without a launcher one GPU is taken: the trainer would wrap the model in nn.DataParallel, which slices the
+    dialogues, slots and pictures of a batch apart, each along its own first axis."""
+    if args.n_gpu > 1:
+        logger.info(
+            "one of %d GPUs is used; for all of them start with deepspeed or torchrun (docs/training.md)", args.n_gpu
+        )
+        args._n_gpu = 1
+    return args
 
 
 def _checkpointing(wanted: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 import time
@@ -56,14 +57,20 @@ class ProgressLine(TrainerCallback):
 
 
 class JsonLinesLog(TrainerCallback):
-    """Appends every log entry to ``train_log.jsonl``, on rank 0."""
+    """Appends every log entry to ``train_log.jsonl``, on rank 0; numbers that are not finite are null."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            append_line(self.path, json.dumps({"step": state.global_step, "time": time.time(), **kwargs["logs"]}))
+            row = {"step": state.global_step, "time": time.time(), **kwargs["logs"]}
+            append_line(self.path, json.dumps({name: _valid(value) for name, value in row.items()}, allow_nan=False))
+
+
+def _valid(value: Any) -> Any:
+    """JSON has no word for NaN and infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class TensorBoardLog(TrainerCallback):

@@ -89,9 +89,10 @@ class Checkpoints:
             if ranks.rank() == 0:
                 (folder / MARKER).unlink(missing_ok=True)
             yield folder
+            ranks.gather(None)  # everybody has written: what is flushed now is all there will be
             if first_here:
                 _flush(folder)
-            ranks.gather(None)  # everybody has written
+            ranks.gather(None)  # and every machine has it on the disk
             fault = self._finish(folder, step, world_size, deepspeed) if ranks.rank() == 0 else None
         except (OSError, SafetensorError) as cause:
             raise _not_written(folder, str(cause)) from cause
@@ -111,7 +112,8 @@ class Checkpoints:
         missing = [r for r in range(world_size) if not window_file(folder, r).is_file()]
         if missing:
             return f"the files of ranks {missing} are not here; all machines must share the output folder"
-        _sync(self.log)
+        if self.log.exists():
+            _sync(self.log)
         files = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
         facts = {
             "step": step,
@@ -190,12 +192,14 @@ def _remove(folder: Path) -> None:
 
 def _flush(folder: Path) -> None:
     for path in [*folder.rglob("*"), folder]:
-        _sync(path)
+        try:
+            _sync(path)
+        except FileNotFoundError:
+            if path.suffix != ".part":  # files.py gave it its name in between; its folder is flushed last
+                raise
 
 
 def _sync(path: Path) -> None:
-    if not path.exists():
-        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -10,30 +11,97 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..config import ExperimentConfig
-from ..errors import ConfigError
+from ..errors import CheckpointError, ConfigError
 from ..files import read_json, read_text, write_json, write_lines
+from ..models.checkpoints import identify, refuse_absent
+from .checkpointing import Checkpoints
+
+Inputs = dict[str, dict[str, str]]  # by key of the configuration: path and fingerprint
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "deepspeed", "pycocotools", "numpy", "pillow")
 
 
-def prepare_run(config: ExperimentConfig) -> Path:
-    """Creates the run folder, or finds that it holds the same experiment.
+def check_run(config: ExperimentConfig) -> None:
+    """Looks whether the run folder belongs to this experiment; reads alone, so that every rank finds the same.
 
     Raises:
         ConfigError: the folder holds another configuration.
     """
-    folder = config.run_dir
-    saved = folder / "config.yaml"
-    text = config.to_yaml()
-    if saved.exists() and read_text(saved, ConfigError) != text:
+    saved = config.run_dir / "config.yaml"
+    if saved.exists() and read_text(saved, ConfigError) != config.to_yaml():
         raise ConfigError(
             "the run folder holds another configuration",
             where=str(saved),
             mend="give the run another name (--set name=...), or remove the folder to start anew",
         )
-    write_lines(saved, text.splitlines())
+
+
+def inputs_of(config: ExperimentConfig) -> Inputs:
+    """What a run starts from, by content: the base's fingerprint and hashes of the samples files.
+
+    Raises:
+        CheckpointError: there is no such base.
+        ConfigError: a samples file cannot be read.
+    """
+    found: Inputs = {}
+    if path := config.model.weights:
+        try:
+            refuse_absent(path)
+            found["model.weights"] = identify(path)
+        except CheckpointError as cause:
+            raise CheckpointError(cause.what, where=f"{path} (model.weights)", mend=cause.mend) from cause
+    for key, file in (("data.train", config.data.train), ("data.validation", config.data.validation)):
+        if file:
+            found[key] = {"path": str(file), "fingerprint": _hash(file)}
+    return found
+
+
+def _hash(path: str) -> str:
+    try:
+        with Path(path).open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as cause:
+        raise ConfigError(f"cannot be read: {cause.strerror}", where=path, mend="check the path") from cause
+
+
+def check_inputs(config: ExperimentConfig, inputs: Inputs) -> None:
+    """Compares what a run continues from with what it started from; without a checkpoint it starts anew.
+
+    Raises:
+        ConfigError: the base or a samples file has other contents now.
+    """
+    folder = config.run_dir
+    facts = folder / "run.json"
+    if not (facts.exists() and Checkpoints(folder).complete()):
+        return
+    then = read_json(facts, ConfigError).get("inputs") or inputs  # runs of earlier versions did not note them
+    changed = [key for key, now in inputs.items() if then.get(key, {}).get("fingerprint") != now["fingerprint"]]
+    if changed:
+        raise ConfigError(
+            f"{' and '.join(changed)} changed since this run began: its checkpoints belong to the former contents",
+            where=f"{folder}: " + ", ".join(f"{key} is {inputs[key]['path']}" for key in changed),
+            mend="put the former files back, or give the run another name (--set name=...) to train on the new ones",
+        )
+
+
+def prepare_run(config: ExperimentConfig, inputs: Inputs | None = None) -> Path:
+    """Creates the run folder, or finds that it holds the same experiment.
+
+    Args:
+        inputs: what the run starts from; kept in ``run.json``, of the start that wrote the first checkpoint.
+
+    Raises:
+        ConfigError: the folder holds another configuration, or its run started from other files.
+    """
+    check_run(config)
+    if inputs is not None:
+        check_inputs(config, inputs)
+    folder = config.run_dir
+    write_lines(folder / "config.yaml", config.to_yaml().splitlines())
     if not (folder / "run.json").exists():
         write_json(folder / "run.json", describe_run(config.seed))
+    if inputs is not None and not Checkpoints(folder).complete():
+        update_run(folder, inputs=inputs)
     return folder
 
 

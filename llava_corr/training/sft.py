@@ -42,7 +42,7 @@ from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, TensorBoardL
 from .checking import check_files
 from .checkpointing import Checkpoints
 from .plan import describe
-from .runs import is_finished, prepare_run, update_run
+from .runs import check_inputs, check_run, inputs_of, is_finished, prepare_run, update_run
 from .trainer import DialogueTrainer
 
 logger = logging.getLogger(__name__)
@@ -149,21 +149,37 @@ def writes_whole(config: ExperimentConfig) -> bool:
     return config.model.weights is None or ALL in config.training.trainable
 
 
-def save_release(config: ExperimentConfig, parts: TrainedParts, folder: Path, state: dict[str, Tensor]) -> None:
+def save_release(
+    config: ExperimentConfig,
+    parts: TrainedParts,
+    folder: Path,
+    state: dict[str, Tensor],
+    base: dict[str, str] | None = None,
+) -> None:
     """Writes a trained model: all of it, or the trained parts with the name of the base they belong to.
 
     Args:
         state: weights gathered from all ranks.
+        base: identity of the base when training began; without it, as it lies there now.
+
+    Raises:
+        CheckpointError: the base has to be read once more, and is another one now.
     """
     model = parts.model
     if not writes_whole(config):
         assert config.model.weights is not None
-        parts.write_release(folder, identify(config.model.weights), state)
+        parts.write_release(folder, base or identify(config.model.weights), state)
         plain = copy.copy(model.config)
         vars(plain).pop("quantization_config", None)  # how the base was held here is no part of the model
         plain.save_pretrained(folder)
         return
     if parts.peft is not None:
+        if base and config.model.weights and identify(config.model.weights)["fingerprint"] != base["fingerprint"]:
+            raise CheckpointError(
+                "the base changed while it was trained on",
+                where=f"{config.model.weights} (model.weights)",
+                mend="put the former one back, then run the same command again: it continues from the last checkpoint",
+            )
         parts.write_release(folder, {}, state)
         transformers.set_seed(config.seed)  # the very weights that training started from
         model = merge_release(start_model(config.model, model.config)[0], folder)
@@ -181,13 +197,19 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
 
     Returns:
         The run folder; ``model/`` in it holds weights, configuration and processor.
+
+    Raises:
+        ConfigError: the run folder is of another configuration, or its run started from other files.
     """
     transformers.utils.logging.disable_progress_bar()  # one line is enough
     if not dry_run and is_finished(config):
         logger.info("%s was finished earlier; give the run another name to train again", config.run_dir)
         return config.run_dir
+    check_run(config)  # before anything is loaded, and on every rank alike; in a dry run, too
     samples = read_some(config.data.train, config.data.limit)
     validation = read_some(config.data.validation, config.data.limit) if config.data.validation else None
+    inputs = inputs_of(config)
+    check_inputs(config, inputs)
     parts, processor = build_model(config, samples)
     everything = [samples] if validation is None else [samples, validation]
     longest = check_files(everything, processor, pictures=not config.data.blind)
@@ -199,7 +221,7 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     parameters = parts.model.num_parameters()  # of 4-bit weights, too, which numel() counts in pairs
     trainable = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
     rank_zero = ranks.rank() == 0
-    folder = prepare_run(config) if rank_zero else config.run_dir
+    folder = prepare_run(config, inputs) if rank_zero else config.run_dir
     trainer = build_trainer(config, folder, parts, processor, samples, validation, features)
     started = time.monotonic()
     last = trainer.checkpoints.start(world_size=trainer.args.world_size, deepspeed=trainer.zero_stage)
@@ -213,7 +235,7 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
         state = trainer.gather(list(parts.model.state_dict()) if writes_whole(config) else parts.names())
         if rank_zero:
             with ranks.whole_models(trainer.args):
-                save_release(config, parts, part, state)
+                save_release(config, parts, part, state, inputs.get("model.weights"))
             processor.save_pretrained(part)
     losses = trainer.validation_losses()
     if rank_zero:

@@ -58,6 +58,7 @@ class DialogueTrainer(Trainer):
         self.loss_is_scaled_for_ga = True  # compute_loss divides by the counts of the whole optimiser step
         self._window, self._validation = Window(), Window()
         self._order_of_last_count = 0
+        self._samples_of_step: list[str] = []  # of this rank
         self._seconds = StepSeconds()
         self.add_callback(self._seconds)
 
@@ -77,6 +78,7 @@ class DialogueTrainer(Trainer):
         """The micro-batches of the next step, whose samples are noted."""
         batches = super().get_batch_samples(*args, **kwargs)
         self._window.order += self._order_of_last_count
+        self._samples_of_step = [name for batch in batches[0] for name in batch["sample_ids"]]
         return batches
 
     def compute_loss(
@@ -106,6 +108,27 @@ class DialogueTrainer(Trainer):
             + "; ".join(f"micro-batch of rank {r}: samples {', '.join(ids)}" for r, _, _, ids in bad),
             mend="look at these samples, lower the learning rate, or train in fp32; the last checkpoint is intact",
         )
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """The norm that is logged; the trainer asks for it just before the optimiser's step.
+
+        DeepSpeed's engine has taken its step by then, unless it found the gradient not finite: ZeRO-2 and -3 then leave
+        the weights alone, say ``inf`` and would train on without a word. Without ZeRO they may give no norm (None).
+
+        Raises:
+            TrainingError: it is not finite, on every rank alike, with the samples of the whole step; the weights are
+                those of the step before.
+        """
+        norm = super()._get_grad_norm(model, grad_norm)
+        if ranks.any_rank(norm is not None and not math.isfinite(norm), self.args.device):
+            every = enumerate(ranks.gather(self._samples_of_step))
+            samples = "; ".join(f"rank {r}: {', '.join(ids)}" for r, ids in every)
+            raise TrainingError(
+                f"the gradient is not finite (its norm is {float(norm)}), though the loss is",
+                where=f"step {self.state.global_step + 1}, {samples}",
+                mend="look at these samples, lower the learning rate, or train in fp32; the last checkpoint is intact",
+            )
+        return norm
 
     @property
     def zero_stage(self) -> int | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -147,6 +148,20 @@ def test_all_ranks_stop_when_one_has_a_loss_that_is_not_finite(single):
     assert "step 3, micro-batch of rank 1: samples toy" in done.stderr, done.stderr[-3000:]
     assert "micro-batch of rank 0" not in done.stderr
     assert [p.name for p in Checkpoints(single.parent / "fault").complete()] == ["checkpoint-2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["ddp", "zero2", "zero3"])
+def test_all_ranks_stop_at_a_gradient_that_is_not_finite(single, layout):
+    script, name = str(ROOT / "tests/support/train_with_a_fault.py"), f"gradient-{layout}"
+    options = arguments(single.parent, *settings(single.parent, layout), f"name={name}")[1:]
+    done = subprocess.run([*launcher(layout), script, *options], capture_output=True, text=True, check=False,
+                          env=environment(FAULT="gradient"), timeout=120)  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "the gradient is not finite" in said, said[-3000:]
+    assert re.search(r"step 3, rank 0: \w+; rank 1: \w+\n", said), said[-3000:]
+    assert [p.name for p in Checkpoints(single.parent / name).complete()] == ["checkpoint-2"]
 
 
 @pytest.mark.slow

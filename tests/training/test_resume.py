@@ -1,9 +1,11 @@
 """A run that is killed at any moment, and started again, is the run that was never killed: same log, same weights."""
 
 import json
+import os
 import random
 import sys
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from transformers import TrainerCallback
 from llava_corr.datasets.batching import PictureSharingSampler, SampleStream
 from llava_corr.errors import CheckpointError, StorageError
 from llava_corr.record_files import write_samples
+from llava_corr.training import checkpointing
 from llava_corr.training.checkpointing import MARKER, Checkpoints
 from llava_corr.training.runs import prepare_run
 from llava_corr.training.sft import build_model, build_trainer, train
@@ -170,3 +173,42 @@ def test_a_full_disk_while_saving_leaves_the_last_checkpoint(tmp_path, failure):
     assert [p.name for p in checkpoints.complete()] == ["checkpoint-2"]
     facts = json.loads((tmp_path / "checkpoints/checkpoint-2" / MARKER).read_text())
     assert facts["files"] == {"window_0.json": 2}
+
+
+def test_a_checkpoint_is_flushed_when_all_ranks_have_written(tmp_path, monkeypatch):
+    """And counts when every machine has flushed it."""
+    happened = []
+    monkeypatch.setattr(checkpointing.ranks, "gather", lambda value: happened.append("barrier"))
+    monkeypatch.setattr(checkpointing, "_flush", lambda _: happened.append("flush"))
+    checkpoints = Checkpoints(tmp_path)
+    with checkpoints.writing(1, world_size=1, deepspeed=None, first_here=True) as folder:
+        folder.mkdir(parents=True)
+        (folder / "window_0.json").write_text("{}")
+        happened.append("written")
+    assert happened == ["written", "barrier", "flush", "barrier"]
+    assert checkpoints.complete()
+
+
+@pytest.mark.parametrize(("name", "hidden"), [(".window_1.json.x.part", True), ("optimizer.pt", False)])
+def test_only_a_temporary_file_may_vanish_while_flushing(tmp_path, monkeypatch, name, hidden):
+    opened = os.open
+
+    def vanish(path, flags, *mode):
+        if Path(path).name == name:
+            Path(path).unlink()
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(checkpointing.os, "open", vanish)
+
+    def write():
+        with Checkpoints(tmp_path).writing(1, world_size=1, deepspeed=None, first_here=True) as folder:
+            folder.mkdir(parents=True)
+            for each in ("window_0.json", name):
+                (folder / each).write_text("{}")
+
+    if hidden:
+        write()
+    else:
+        with pytest.raises(StorageError, match="No such file"):
+            write()
+    assert bool(Checkpoints(tmp_path).complete()) == hidden

@@ -1,0 +1,148 @@
+"""The run folder: one configuration, one base, the same samples; what changed is named before anything is loaded."""
+
+import json
+import shutil
+
+import pytest
+from toy import small_config, write_toy
+from transformers import TrainerCallback
+
+from llava_corr.errors import CheckpointError, ConfigError
+from llava_corr.models.adapters import MANIFEST
+from llava_corr.models.checkpoints import identify
+from llava_corr.record_files import write_samples
+from llava_corr.training import sft
+from llava_corr.training.runs import check_inputs, inputs_of, prepare_run
+from llava_corr.training.sft import build_model, build_trainer, train
+
+STEPS = ("training.max_steps=4", "training.batch_size=2", "training.save_steps=2")
+PARTS = (
+    "training.lora={rank: 2, alpha: 4, dropout: 0}",
+    "training.trainable=[correspondence.attention, adaptation, grounding.sam.mask_decoder]",
+)
+
+
+class Stop(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = state.global_step == 2
+
+
+def base_of(folder, name="base", seed=0):
+    """A folder of whole weights to start from."""
+    return train(small_config(folder, f"name={name}", f"seed={seed}", *STEPS, "training.max_steps=1")) / "model"
+
+
+def begun(config, samples):
+    """The run folder of an experiment that was cut off after its checkpoint of step 2."""
+    parts, processor = build_model(config, samples)
+    trainer = build_trainer(config, prepare_run(config, inputs_of(config)), parts, processor, samples)
+    trainer.add_callback(Stop())
+    trainer.train()
+    assert len(trainer.checkpoints.complete()) == 1
+    return config.run_dir
+
+
+def test_another_base_and_other_samples_are_refused_by_name(tmp_path, monkeypatch):
+    samples = write_toy(tmp_path, 6)
+    base, other = base_of(tmp_path), base_of(tmp_path, "other", seed=1)
+    config = small_config(tmp_path, "name=run", f"model.weights={base}", *STEPS)
+    folder = begun(config, samples)
+    first = identify(base)
+    assert json.loads((folder / "run.json").read_text())["inputs"]["model.weights"] == first
+
+    write_samples(tmp_path / "train.jsonl", samples[::-1])
+    shutil.move(base, tmp_path / "former")
+    shutil.copytree(other, base)
+    monkeypatch.setattr(sft, "build_model", lambda *_: pytest.fail("weights were loaded before the refusal"))
+    for dry_run in (False, True):
+        with pytest.raises(ConfigError, match=r"model\.weights and data.train changed since this run began"):
+            train(config, dry_run=dry_run)
+    shutil.rmtree(base)
+    shutil.move(tmp_path / "former", base)
+    with pytest.raises(ConfigError, match=r"^data\.train changed"):
+        train(config)
+    write_samples(tmp_path / "train.jsonl", samples)
+    monkeypatch.undo()
+    assert (train(config) / "model").is_dir()
+
+
+def test_without_a_checkpoint_the_files_may_change(tmp_path):
+    samples = write_toy(tmp_path, 4)
+    config = small_config(tmp_path, *STEPS)
+    first = inputs_of(config)
+    prepare_run(config, first)
+    write_samples(tmp_path / "train.jsonl", samples[::-1])
+    second = inputs_of(config)
+    assert first != second
+    prepare_run(config, second)
+    assert json.loads((config.run_dir / "run.json").read_text())["inputs"] == second
+
+
+def test_a_run_of_an_earlier_version_is_continued(tmp_path):
+    samples = write_toy(tmp_path, 4)
+    config = small_config(tmp_path, *STEPS)
+    facts = begun(config, samples) / "run.json"
+    facts.write_text(json.dumps({k: v for k, v in json.loads(facts.read_text()).items() if k != "inputs"}))
+    check_inputs(config, inputs_of(config))
+
+
+class SwapBase(TrainerCallback):
+    """Puts another model in the place of the base while the run goes on."""
+
+    def __init__(self, base, other):
+        self.base, self.other = base, other
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 1:
+            shutil.rmtree(self.base)
+            shutil.copytree(self.other, self.base)
+
+
+def swap_while_training(monkeypatch, base, other):
+    built = sft.build_trainer
+
+    def build(*args):
+        trainer = built(*args)
+        trainer.add_callback(SwapBase(base, other))
+        return trainer
+
+    monkeypatch.setattr(sft, "build_trainer", build)
+
+
+def test_the_release_names_the_base_that_the_run_started_from(tmp_path, monkeypatch):
+    write_toy(tmp_path, 4)
+    base, other = base_of(tmp_path), base_of(tmp_path, "other", seed=1)
+    first = identify(base)
+    swap_while_training(monkeypatch, base, other)
+    folder = train(small_config(tmp_path, "name=run", f"model.weights={base}", *STEPS, *PARTS))
+    assert json.loads((folder / "model" / MANIFEST).read_text())["base"] == first != identify(base)
+
+
+def test_a_whole_release_is_not_merged_into_another_base(tmp_path, monkeypatch):
+    samples = write_toy(tmp_path, 4)
+    base, other = base_of(tmp_path), base_of(tmp_path, "other", seed=1)
+    config = small_config(tmp_path, "name=run", f"model.weights={base}", *STEPS, *PARTS)
+    monkeypatch.setattr(sft, "writes_whole", lambda _: True)
+    first = identify(base)
+    parts, _ = build_model(config, samples)
+    shutil.rmtree(base)
+    shutil.copytree(other, base)
+    with pytest.raises(CheckpointError, match="the base changed while it was trained on"):
+        sft.save_release(config, parts, tmp_path / "release", parts.tensors(), first)
+
+
+def test_another_configuration_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):
+    write_toy(tmp_path, 2)
+    prepare_run(small_config(tmp_path))
+    monkeypatch.setattr(sft, "build_model", lambda *_: pytest.fail("weights were loaded before the refusal"))
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        for dry_run in (False, True):
+            with pytest.raises(ConfigError, match="another configuration"):
+                train(small_config(tmp_path, "seed=5"), dry_run=dry_run)
+
+
+def test_a_base_that_is_not_there_is_named_with_its_key(tmp_path):
+    write_toy(tmp_path, 2)
+    with pytest.raises(CheckpointError, match=r"no such folder\n.*\(model\.weights\)"):
+        train(small_config(tmp_path, f"model.weights={tmp_path / 'nowhere'}"))
