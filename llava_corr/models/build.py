@@ -62,11 +62,6 @@ class Vocabulary:
             raise ConfigError("the tokenizer lacks a beginning, end or padding token", mend="use a Llama tokenizer")
         return cls(len(tokenizer), bos, eos, pad, **ids)
 
-    @classmethod
-    def glamm(cls) -> Vocabulary:
-        """GLaMM's 32,007 rows (facts 1.2); <image> is not among them."""
-        return cls(32007, bos=1, eos=2, pad=0, image=-200, seg=32004)
-
 
 def build_config(model: ModelSection, vocabulary: Vocabulary) -> LlavaCorrConfig:
     """The transformers configuration of a model section.
