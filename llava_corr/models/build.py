@@ -67,11 +67,6 @@ class Vocabulary:
         rows = 1 + max(number for token, number in tokenizer.get_vocab().items() if token != IMAGE)
         return cls(rows, bos, eos, pad, **ids)
 
-    @classmethod
-    def glamm(cls) -> Vocabulary:
-        """GLaMM's 32,007 rows (facts 1.2); <image> is not among them."""
-        return cls(32007, bos=1, eos=2, pad=0, image=-200, seg=32004)
-
 
 def build_config(model: ModelSection, vocabulary: Vocabulary) -> LlavaCorrConfig:
     """The transformers configuration of a model section.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -128,12 +129,15 @@ def _settle(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-SAMPLED = 1 << 20  # bytes read of each weight file at its beginning, middle and end
+SAMPLED = 1 << 16  # bytes read of each tensor at its beginning, in its middle and at its end
+SETTINGS = ("config.json", "adapter_config.json")  # an adapter's scale is part of what it does
 
 
 def identify(path: str | Path) -> dict[str, str]:
-    """Where a model lies and a fingerprint of it: the hub's commit, or a hash over its configuration and samples of
-    its weight files (sizes, and a megabyte at the beginning, in the middle and at the end of each).
+    """Where a model lies and a fingerprint of it: the hub's commit, or a hash over its configuration and, of every
+    tensor, name, type, shape, place and samples (64 KB at its beginning, in its middle and at its end).
+
+    Only seeks in the files: a change of weights that leaves all samples of all tensors as they were goes unseen.
 
     Raises:
         CheckpointError: there is no such model.
@@ -146,18 +150,43 @@ def identify(path: str | Path) -> dict[str, str]:
             raise CheckpointError("the hub names no commit of this model", where=str(path), mend=MEND)
         return {"path": str(path), "fingerprint": commit}
     digest = hashlib.sha256()
-    files = sorted([folder / "config.json", *folder.glob("*.safetensors")])
     try:
-        for file in files:
-            size = file.stat().st_size
-            digest.update(f"{file.name} {size}\n".encode())
-            with file.open("rb") as handle:
-                for start in (0, size // 2, max(0, size - SAMPLED)):
-                    handle.seek(start)
-                    digest.update(handle.read(SAMPLED))
-    except OSError as cause:
+        for name in SETTINGS:
+            if name == CONFIG_NAME or (folder / name).is_file():
+                content = (folder / name).read_bytes()
+                digest.update(f"{name} {len(content)}\n".encode() + content)
+        for file in sorted(folder.glob("*.safetensors")):
+            digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+            for piece in _samples_of(file):
+                digest.update(piece)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as cause:  # the last four: a header of no sense
         raise CheckpointError(f"no model can be read: {cause}", where=str(path), mend=MEND) from cause
+    if (folder / MANIFEST).is_file():  # parts on top of a base are not the same on another base
+        below = read_trained(folder)[0].get("base") or {}
+        digest.update(f"base {below.get('fingerprint')}\n".encode())
     return {"path": str(folder.resolve()), "fingerprint": digest.hexdigest()}
+
+
+def _samples_of(file: Path) -> Iterator[bytes]:
+    """The header of a safetensors file, then samples of every tensor in the order of the file.
+
+    A file begins with the length of its header (8 bytes, little-endian), then the header: JSON, by tensor name, with
+    ``data_offsets`` counted from the header's end.
+    """
+    with file.open("rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        if length > file.stat().st_size:
+            raise ValueError(f"{file.name} is no safetensors file")
+        header = handle.read(length)
+        yield header
+        tensors = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
+        for first, last in sorted(tuple(entry["data_offsets"]) for entry in tensors.values()):
+            size = last - first
+            middle = max(0, (size - SAMPLED) // 2)
+            starts = (0,) if size <= SAMPLED else (0, middle, size - SAMPLED)
+            for start in starts:
+                handle.seek(8 + length + first + start)
+                yield handle.read(min(SAMPLED, size))
 
 
 def load_processor(path: str | Path) -> LlavaCorrProcessor:

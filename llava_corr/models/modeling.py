@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput
 
 from ..errors import CountMismatchError
@@ -101,12 +102,20 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
                     parameter.zero_()
 
     def train(self, mode: bool = True) -> LlavaCorrForConditionalGeneration:
-        """As usual, but a part that is frozen stays in eval mode: its dropout is no part of training."""
+        """As usual, but a part that is frozen stays in eval mode: its dropout is no part of training.
+
+        transformers recomputes activations only in layers in train mode. Where gradient checkpointing is on, the layers
+        that gradients pass on their way to what is trained are so, frozen or not; what is inside them, and with it
+        their dropout, is not.
+        """
         super().train(mode)
-        for part in self.modules() if mode else ():
-            parameters = list(part.parameters())
-            if parameters and not any(p.requires_grad for p in parameters):
-                part.eval()
+        if mode:
+            if _rest_frozen(self) is False:
+                self.eval()
+            for part in (self.trunk, getattr(self.visual_tokens, "qformer", None)):
+                for module in part.modules() if part is not None else ():
+                    if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing:
+                        module.training = True
         return self
 
     def get_input_embeddings(self) -> nn.Module:
@@ -390,6 +399,23 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         """
         inputs = self.prompt(input_ids, attention_mask, patches, semantic, image_index, image_owner, guide_positions)
         return self.trunk.generate(**inputs, **({"do_sample": False} | generation))
+
+
+def _rest_frozen(module: nn.Module) -> bool | None:
+    """Puts frozen sub-trees in eval mode, in one pass over the modules.
+
+    Returns:
+        Whether any parameter in ``module`` is trained; None where it has none.
+    """
+    below = {child: _rest_frozen(child) for child in module.children()}
+    own = [p.requires_grad for p in module.parameters(recurse=False)]
+    found = [*own, *(trained for trained in below.values() if trained is not None)]
+    if any(found):
+        for child, trained in below.items():
+            if trained is False:
+                child.eval()
+        return True
+    return False if found else None
 
 
 def _most_passes(passes: int, like: Tensor) -> int:

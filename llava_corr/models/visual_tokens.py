@@ -30,22 +30,31 @@ class VisualTokens(nn.Module):
         self.projection = _projection(config.projection, width, config.hidden_size)
 
     def look(self, pixels_NCHW: Tensor) -> Tensor:
-        """Patches N x P x E, CLS first."""
+        """Patches N x P x E, CLS first: the tower's output (EVA-CLIP's is normalised, CLIP's is not), or what goes into
+        a layer further down."""
         if self.feature_layer == -1:
             return self.vision_model(pixel_values=pixels_NCHW).last_hidden_state
-        return self.vision_model(pixel_values=pixels_NCHW, output_hidden_states=True).hidden_states[self.feature_layer]
+        seen: list[Tensor] = []  # asked for all hidden states, the tower would hold every layer's
+
+        def note(_: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> None:
+            seen.append(args[0] if args else inputs["hidden_states"])
+
+        after = self.vision_model.encoder.layers[self.feature_layer + 1]
+        with after.register_forward_pre_hook(note, with_kwargs=True):
+            self.vision_model(pixel_values=pixels_NCHW)
+        return seen[0]
 
     def forward(self, patches_NPE: Tensor) -> Tensor:
         """Tokens N x Q x D of the first pass."""
         return self.projection(patches_NPE[:, 1:])
 
     def without_gradient(self) -> list[str]:
-        """Parameters that no token depends on."""
-        if self.feature_layer == -1:
-            return []
+        """Beginnings of the names of parameters that no token depends on: layers above the features, and a last norm
+        that the features do not pass (CLIP's is for its pooled output alone)."""
         layers = len(self.vision_model.encoder.layers)
-        unused = range(layers + 1 + self.feature_layer, layers)
-        return [*(f"vision_model.encoder.layers.{n}." for n in unused), "vision_model.post_layernorm."]
+        unused = [f"vision_model.encoder.layers.{n}." for n in range(layers + 1 + self.feature_layer, layers)]
+        normed = self.feature_layer == -1 and not isinstance(self.vision_model, CLIPVisionModel)
+        return unused if normed else [*unused, "vision_model.post_layernorm."]
 
 
 class QFormerTokens(VisualTokens):

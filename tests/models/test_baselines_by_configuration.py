@@ -23,6 +23,29 @@ def run(model, batch):
     return model(**{k: v for k, v in batch.items() if k != "sample_ids"})
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("layer", [-1, -2, -3])
+def test_patches_are_those_of_the_wanted_layer(tmp_path, layer):
+    vision = CLIP.replace("feature_layer: -2", f"num_hidden_layers: 2, feature_layer: {layer}")
+    parts, _ = build_model(small_config(tmp_path, *GLAMM, vision), write_toy(tmp_path, 1))
+    tokens = parts.model.visual_tokens.eval()
+    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    hidden = tokens.vision_model(pixels, output_hidden_states=True).hidden_states
+    assert torch.equal(tokens.look(pixels), hidden[layer])
+    assert not any(module._forward_pre_hooks for module in tokens.vision_model.modules())
+
+
+def test_the_norm_of_clips_pooled_output_is_never_trained(tmp_path):
+    samples = write_toy(tmp_path, 4)
+    last = CLIP.replace("feature_layer: -2", "feature_layer: -1")
+    overrides = (*COMMON, last, "training.lora=null", "training.trainable=[all]")
+    parts, processor = build_model(small_config(tmp_path, *overrides), samples)
+    run(parts.model.train(), Collator(processor)(samples)).loss.backward()
+    assert [n for n, p in parts.model.named_parameters() if p.requires_grad and p.grad is None] == []
+    towers = {n for n, p in parts.model.named_parameters() if not p.requires_grad and "vision_model" in n}
+    assert towers == {f"visual_tokens.vision_model.post_layernorm.{kind}" for kind in ("weight", "bias")}
+
+
 @pytest.mark.parametrize(("overrides", "linears"), [(GLAMM, 2), (LISA, 1)], ids=["glamm", "lisa"])
 def test_tokens_are_projected_patches_of_the_layer_before_the_last(tmp_path, overrides, linears):
     samples = write_toy(tmp_path, 3)

@@ -1,6 +1,7 @@
 """Model folders: only whole and fitting ones are loaded, and what is written is whole or not there."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from llava_corr.errors import CheckpointError, StorageError
 from llava_corr.inference.predictor import Predictor
-from llava_corr.models.checkpoints import load_config, load_model, load_processor, written_whole
+from llava_corr.models.checkpoints import identify, load_config, load_model, load_processor, written_whole
 
 
 @pytest.fixture
@@ -93,3 +94,48 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
         part.mkdir()
         (part / "b.txt").write_text(json.dumps(4))
     assert [p.name for p in target.iterdir()] == ["b.txt"]
+
+
+def fingerprint(folder):
+    return identify(folder)["fingerprint"]
+
+
+def test_any_changed_tensor_changes_the_fingerprint(folder, tmp_path):
+    before = fingerprint(folder)
+    names = list(load_file(folder / "model.safetensors"))
+    assert len(names) > 50
+    for number, name in enumerate(names):
+        place = (0, "middle", -1)[number % 3]
+
+        def step(weights, name=name, place=place):
+            flat = weights[name].view(-1)
+            flat[len(flat) // 2 if place == "middle" else place] += 1
+
+        kept = (folder / "model.safetensors").read_bytes()
+        change(folder, step)
+        assert fingerprint(folder) != before, name
+        (folder / "model.safetensors").write_bytes(kept)
+    shutil.move(folder, tmp_path / "elsewhere")
+    assert fingerprint(tmp_path / "elsewhere") == before
+    (tmp_path / "elsewhere" / "config.json").write_text("{}")
+    assert fingerprint(tmp_path / "elsewhere") != before
+
+
+@pytest.mark.parametrize("place", [0, 1_500_000, 2_999_999])
+def test_large_tensors_are_sampled_at_both_ends_and_in_the_middle(tmp_path, place):
+    found = []
+    for value in (0.0, 1.0):
+        folder = tmp_path / str(value)
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        tensors = {name: torch.zeros(3_000_000) for name in "abc"}
+        tensors["b"][place] = value
+        save_file(tensors, folder / "model.safetensors")
+        found.append(fingerprint(folder))
+    assert found[0] != found[1]
+
+
+def test_a_file_without_a_header_has_no_fingerprint(folder):
+    (folder / "model.safetensors").write_bytes(b"\xff" * 100)
+    with pytest.raises(CheckpointError, match="no safetensors file"):
+        identify(folder)

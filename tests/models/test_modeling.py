@@ -137,3 +137,51 @@ def test_auto_classes(toy, tmp_path):
     model.save_pretrained(tmp_path)
     assert type(AutoConfig.from_pretrained(tmp_path)).__name__ == "LlavaCorrConfig"
     assert isinstance(AutoModel.from_pretrained(tmp_path), LlavaCorrForConditionalGeneration)
+
+
+def frozen_but_for(model, part):
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(part))
+    return model
+
+
+@pytest.mark.parametrize("part", ["visual_tokens.projection", "adaptation"])
+def test_a_frozen_trunk_is_recomputed_where_gradients_pass_it(toy, stirred, with_masks, part):
+    """The alignment stage: the gradients are the same, and fewer activations are kept for them."""
+    batch = Collator(toy[1])(with_masks)
+    model = frozen_but_for(stirred, part)
+    found = []
+    for recompute in (False, True):
+        if recompute:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.train()
+        kept = []
+
+        def keep(tensor, kept=kept):
+            kept.append(tensor.numel())
+            return tensor
+
+        model.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = run(model, batch).loss
+        loss.backward()
+        found.append((sum(kept), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}))
+    (plain, ours), (recomputed, theirs) = found
+    assert recomputed < 0.7 * plain
+    assert ours.keys() == theirs.keys() == {n for n, p in model.named_parameters() if p.requires_grad}
+    assert all(torch.allclose(ours[n], theirs[n], atol=1e-6) for n in ours)
+    layer = model.trunk.model.layers[0]
+    assert layer.training
+    assert not any(inner.training for inner in layer.modules() if inner is not layer)
+    assert not any(module.training for module in model.eval().modules())
+
+
+def test_frozen_parts_stay_in_eval_mode(stirred):
+    model = frozen_but_for(stirred, "visual_tokens.qformer").train()
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters:
+            assert module.training == any(p.requires_grad for p in parameters)
+    assert not any(m.training for m in model.grounding.modules())
+    assert all(m.training for m in model.visual_tokens.qformer.modules())
+    assert not any(m.training for m in frozen_but_for(model, "nothing").train().modules())
