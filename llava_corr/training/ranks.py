@@ -15,6 +15,8 @@ from transformers import TrainingArguments
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 
+from ..errors import LlavaCorrError
+
 
 def launched() -> bool:
     """Whether a launcher (deepspeed, torchrun) started this process."""
@@ -36,11 +38,16 @@ def several() -> bool:
 
 def any_rank(flag: bool, device: torch.device) -> bool:
     """Whether ``flag`` is set on some rank: one number over the wire."""
+    return bool(largest(int(flag), device))
+
+
+def largest(value: int, device: torch.device) -> int:
+    """The largest of all ranks' values."""
     if not several():
-        return flag
-    raised = torch.tensor(float(flag), device=device)
-    distributed.all_reduce(raised, distributed.ReduceOp.MAX)
-    return bool(raised)
+        return value
+    found = torch.tensor(float(value), device=device)
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return int(found)
 
 
 def gather(value: Any) -> list[Any]:
@@ -59,6 +66,16 @@ def from_rank_zero(value: Any) -> Any:
     values = [value]
     distributed.broadcast_object_list(values, src=0)
     return values[0]
+
+
+def raise_alike(error: LlavaCorrError | None) -> None:
+    """Raises rank 0's error on every rank, so that none waits for another in vain.
+
+    Raises:
+        LlavaCorrError: rank 0 has one.
+    """
+    if (found := from_rank_zero(error)) is not None:
+        raise found
 
 
 @contextmanager
