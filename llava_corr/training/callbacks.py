@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import signal
 import threading
@@ -16,8 +17,10 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..errors import CheckpointError
-from ..files import append_line, read_json, write_json
+from ..files import append_line, read_json, storage_errors, write_json
 from . import ranks
+
+logger = logging.getLogger(__name__)
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {rate_inv_fmt}, ETA {remaining}{postfix}"
 
@@ -123,7 +126,8 @@ class StepSeconds(TrainerCallback):
 
 
 class SaveOnInterrupt(TrainerCallback):
-    """SIGINT or SIGTERM to any rank ends the run after its step, with a checkpoint; a second one ends it at once.
+    """SIGINT or SIGTERM to any rank ends the run after its step, with a checkpoint; a second one of the same kind ends
+    it at once. (Of the same kind: on Ctrl-C under a launcher, ranks get SIGINT from the terminal and SIGTERM from it.)
 
     Attributes:
         caught: whether that happened.
@@ -154,6 +158,42 @@ class SaveOnInterrupt(TrainerCallback):
             signal.signal(number, handler)
 
 
+SAVE, STOP = "save", "stop"  # names of files in the run folder, in order of what they ask for
+
+
+class SaveOnRequest(TrainerCallback):
+    """A file ``save`` in the run folder asks for a checkpoint after the running step, ``stop`` for the end with it.
+
+    Rank 0 looks for them after every step, and removes them when the checkpoint is complete.
+
+    Attributes:
+        stopped: whether the end was asked for.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.stopped = folder, False
+        self._seen: list[Path] = []
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        if state.is_world_process_zero:
+            self._seen = [path for name in (SAVE, STOP) if (path := self.folder / name).exists()]
+        asked = max((1 + (SAVE, STOP).index(path.name) for path in self._seen), default=0)
+        asked = ranks.largest(asked, args.device)
+        self.stopped |= asked == 2
+        control.should_save |= asked > 0
+        control.should_training_stop |= self.stopped
+        return control
+
+    def on_save(self, *_: Any, **__: Any) -> None:
+        for path in self._seen:
+            logger.info("saved, as %s asks for", path)
+            with storage_errors(path):
+                path.unlink(missing_ok=True)
+        self._seen = []
+
+
 CLOCK = "clock.json"  # in every checkpoint
 
 
@@ -168,10 +208,23 @@ class TimeBudget(TrainerCallback):
         self.seconds = minutes * 60 if minutes else None
         self.started = time.monotonic()
         self.share_of_time = 0.0
+        self.warmed: float | None = None  # share that was over when the warm-up ended
 
     def progress(self, step: int) -> float:
         """In [0, 1]; 1 when steps or time are used up."""
         return min(1.0, max(step / self.max_steps, self.share_of_time))
+
+    def decayed(self, step: int, warmup: int) -> float:
+        """Share of what comes after the warm-up that is over: 0 at its end, 1 at the run's.
+
+        By the clock, the end of the warm-up is where this is first asked for; checkpoints keep it.
+        """
+        done = self.progress(step)
+        if not self.seconds:
+            self.warmed = warmup / self.max_steps
+        elif self.warmed is None:
+            self.warmed = done
+        return (done - self.warmed) / (1 - self.warmed) if self.warmed < 1 else 1.0
 
     def minutes_left(self) -> float:
         return max(0.0, (self.seconds or 0.0) - (time.monotonic() - self.started)) / 60
@@ -180,11 +233,14 @@ class TimeBudget(TrainerCallback):
         self.started = time.monotonic()
         saved = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / CLOCK
         if state.global_step and saved.exists():  # a continued run goes on where its clock stood
-            self.started -= read_json(saved, CheckpointError)["seconds"]
+            stood = read_json(saved, CheckpointError)
+            self.started -= stood["seconds"]
+            self.share_of_time, self.warmed = stood.get("share", 0.0), stood.get("warmed")
 
     def save(self, checkpoint: Path) -> None:
         """Writes where the clock stands."""
-        write_json(checkpoint / CLOCK, {"seconds": time.monotonic() - self.started})
+        stands = {"seconds": time.monotonic() - self.started, "share": self.share_of_time, "warmed": self.warmed}
+        write_json(checkpoint / CLOCK, stands)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

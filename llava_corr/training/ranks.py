@@ -42,11 +42,16 @@ def several() -> bool:
 
 def any_rank(flag: bool, device: torch.device) -> bool:
     """Whether ``flag`` is set on some rank: one number over the wire."""
+    return bool(largest(int(flag), device))
+
+
+def largest(value: int, device: torch.device) -> int:
+    """The largest of all ranks' values."""
     if not several():
-        return flag
-    raised = torch.tensor(float(flag), device=device)
-    distributed.all_reduce(raised, distributed.ReduceOp.MAX)
-    return bool(raised)
+        return value
+    found = torch.tensor(float(value), device=device)
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return int(found)
 
 
 def gather(value: Any) -> list[Any]:
@@ -95,6 +100,16 @@ def meet() -> None:
     """Connects the ranks before the trainer's arguments would, and as these do."""
     if launched() and world_size() > 1 and not several():
         PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(seconds=TrainingArguments.ddp_timeout))
+
+
+def raise_alike(error: LlavaCorrError | None) -> None:
+    """Raises rank 0's error on every rank, so that none waits for another in vain.
+
+    Raises:
+        LlavaCorrError: rank 0 has one.
+    """
+    if (found := from_rank_zero(error)) is not None:
+        raise found
 
 
 @contextmanager

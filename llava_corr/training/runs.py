@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import logging
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..config import ExperimentConfig
 from ..errors import CheckpointError, ConfigError
-from ..files import read_json, read_text, write_json, write_lines
+from ..files import read_json, read_text, storage_errors, write_json, write_lines
 from ..models.checkpoints import identify, refuse_absent
+from . import ranks
 from .checkpointing import Checkpoints
 
+logger = logging.getLogger(__name__)
+
+LOCK = "lock"
 Inputs = dict[str, dict[str, str]]  # by key of the configuration: path and fingerprint
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "deepspeed", "pycocotools", "numpy", "pillow")
@@ -34,6 +42,43 @@ def check_run(config: ExperimentConfig) -> None:
             where=str(saved),
             mend="give the run another name (--set name=...), or remove the folder to start anew",
         )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[ConfigError | None]:
+    """Keeps other commands out of a run folder: they would remove its half-written checkpoint. Rank 0 sees to it.
+
+    The lock is the process's own (``lockf``): a forked data worker would keep an ``flock`` for seconds after its run
+    was killed, and the same command would be refused.
+
+    Yields:
+        Why the folder is not to be had, where other ranks must hear of it (``ranks.raise_alike``).
+
+    Raises:
+        ConfigError: another command has it; there are no other ranks.
+        StorageError: the folder cannot be written.
+    """
+    if ranks.rank() != 0:
+        yield None
+        return
+    with storage_errors(folder / LOCK):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / LOCK).open("w")
+    with handle:
+        refused = None
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process ends
+        except (BlockingIOError, PermissionError):
+            refused = ConfigError(
+                "another command is training in this run folder",
+                where=str(folder),
+                mend="wait for it, or end it; the same command then continues. For another run: --set name=...",
+            )
+            if ranks.world_size() == 1:
+                raise refused from None
+        except OSError as cause:
+            logger.info("%s: this file system has no locks (%s); see that nobody else trains there", folder, cause)
+        yield refused
 
 
 def inputs_of(config: ExperimentConfig) -> Inputs:

@@ -8,6 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,11 @@ from ..records import Sample
 from . import ranks
 from .arguments import training_arguments
 from .caching import open_features
-from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, TensorBoardLog, TimeBudget
+from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, SaveOnRequest, TensorBoardLog, TimeBudget
 from .checking import check_files
 from .checkpointing import Checkpoints
 from .plan import describe
-from .runs import check_inputs, check_run, inputs_of, is_finished, prepare_run, update_run
+from .runs import check_inputs, check_run, inputs_of, is_finished, locked, prepare_run, update_run
 from .trainer import DialogueTrainer
 
 logger = logging.getLogger(__name__)
@@ -199,13 +200,20 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
         The run folder; ``model/`` in it holds weights, configuration and processor.
 
     Raises:
-        ConfigError: the run folder is of another configuration, or its run started from other files.
+        ConfigError: the run folder is of another configuration, another command is training there, or its run started
+            from other files.
     """
     transformers.utils.logging.disable_progress_bar()  # one line is enough
     if not dry_run and is_finished(config):
         logger.info("%s was finished earlier; give the run another name to train again", config.run_dir)
         return config.run_dir
     check_run(config)  # before anything is loaded, and on every rank alike; in a dry run, too
+    with nullcontext() if dry_run else locked(config.run_dir) as refused:
+        return _train(config, dry_run, refused)
+
+
+def _train(config: ExperimentConfig, dry_run: bool, refused: ConfigError | None) -> Path:
+    """What :func:`train` does in a run folder that is its own, or says where it is not: ``refused``."""
     samples = read_some(config.data.train, config.data.limit)
     validation = read_some(config.data.validation, config.data.limit) if config.data.validation else None
     inputs = inputs_of(config)
@@ -221,15 +229,19 @@ def train(config: ExperimentConfig, *, dry_run: bool = False) -> Path:
     parameters = parts.model.num_parameters()  # of 4-bit weights, too, which numel() counts in pairs
     trainable = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
     rank_zero = ranks.rank() == 0
-    folder = prepare_run(config, inputs) if rank_zero else config.run_dir
+    folder = config.run_dir
     trainer = build_trainer(config, folder, parts, processor, samples, validation, features)
+    ranks.raise_alike(refused)  # the ranks hear of one another only now
+    if rank_zero:
+        prepare_run(config, inputs)
     started = time.monotonic()
     last = trainer.checkpoints.start(world_size=trainer.args.world_size, deepspeed=trainer.zero_stage)
-    interrupt = SaveOnInterrupt()
+    interrupt, request = SaveOnInterrupt(), SaveOnRequest(folder)
     trainer.add_callback(interrupt)
+    trainer.add_callback(request)
     result = trainer.train(resume_from_checkpoint=str(last) if last else None)
-    if interrupt.caught:
-        logger.info("interrupted at step %d; a checkpoint is saved", result.global_step)
+    if interrupt.caught or request.stopped:
+        logger.info("ended as asked at step %d; a checkpoint is saved", result.global_step)
         raise KeyboardInterrupt
     with written_whole(folder / "model", here=rank_zero) as part:
         state = trainer.gather(list(parts.model.state_dict()) if writes_whole(config) else parts.names())

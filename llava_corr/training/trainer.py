@@ -241,13 +241,13 @@ class DialogueTrainer(Trainer):
         self.parts.read(Path(resume_from_checkpoint))
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
-        """Warm-up, then linear or cosine decay to zero over the run, by steps or by the clock."""
-        warmup = self.args.warmup_steps
+        """Warm-up to the full rate, then linear or cosine decay to zero over what is left, by steps or by the clock."""
+        warmup = int(self.args.warmup_steps)
 
         def factor(step: int) -> float:
             if step < warmup:
                 return (step + 1) / (warmup + 1)
-            done = self.clock.progress(step)
+            done = self.clock.decayed(step, warmup)
             return 0.5 * (1 + math.cos(math.pi * done)) if self.cosine else 1 - done
 
         if self.lr_scheduler is None:

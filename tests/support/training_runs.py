@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -72,3 +73,17 @@ def kill_after(command: list[str], log: Path, rows: int, seconds: float) -> bool
         process.send_signal(signal.SIGKILL)
     process.wait()
     return alive
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def torchrun(count: int = 2) -> list[str]:
+    return [str(Path(sys.executable).parent / "torchrun"), "--nproc-per-node", str(count), "--master-port", free_port()]
+
+
+def deepspeed(*options: str) -> list[str]:
+    return [str(Path(sys.executable).parent / "deepspeed"), "--master_port", free_port(), *options]

@@ -4,9 +4,7 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +12,18 @@ import psutil
 import pytest
 import torch
 from toy import small_config, write_toy
-from training_runs import ROOT, arguments, comparable, environment, finish, log_of, weights
+from training_runs import (
+    ROOT,
+    arguments,
+    comparable,
+    deepspeed,
+    environment,
+    finish,
+    free_port,
+    log_of,
+    torchrun,
+    weights,
+)
 
 from llava_corr.files import resource
 from llava_corr.record_files import write_samples
@@ -33,20 +42,6 @@ TRAINED = {
     ),
 }
 STAGES = {"zero2": "training.deepspeed=zero2.json", "zero3": "training.deepspeed=zero3.json"}
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
-def torchrun(count: int = 2) -> list[str]:
-    return [str(Path(sys.executable).parent / "torchrun"), "--nproc-per-node", str(count), "--master-port", free_port()]
-
-
-def deepspeed(*options: str) -> list[str]:
-    return [str(Path(sys.executable).parent / "deepspeed"), "--master_port", free_port(), *options]
 
 
 def launcher(layout: str) -> list[str]:

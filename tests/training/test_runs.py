@@ -1,10 +1,15 @@
 """The run folder: one configuration, one base, the same samples; what changed is named before anything is loaded."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 from toy import small_config, write_toy
+from training_runs import arguments, environment, torchrun
 from transformers import TrainerCallback
 
 from llava_corr.errors import CheckpointError, ConfigError
@@ -146,3 +151,59 @@ def test_a_base_that_is_not_there_is_named_with_its_key(tmp_path):
     write_toy(tmp_path, 2)
     with pytest.raises(CheckpointError, match=r"no such folder\n.*\(model\.weights\)"):
         train(small_config(tmp_path, f"model.weights={tmp_path / 'nowhere'}"))
+
+
+HOLD = """
+import os, sys, time
+from pathlib import Path
+from llava_corr.training.runs import locked
+with locked(Path(sys.argv[1])):
+    if os.fork() == 0:
+        time.sleep(60)  # a data worker that outlives the run
+        os._exit(0)
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that trains in the run folder, and has a worker."""
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    os.killpg(process.pid, signal.SIGKILL)  # the process itself may be gone, its worker is not
+    process.wait()
+
+
+def test_a_second_command_is_refused_while_the_first_runs(tmp_path, monkeypatch, holder):
+    write_toy(tmp_path, 4)
+    config = small_config(tmp_path, "name=run", f"output_dir={tmp_path}", *STEPS)
+    half = config.run_dir / "checkpoints/checkpoint-1"
+    half.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(sft, "build_model", lambda *_: pytest.fail("weights were loaded before the refusal"))
+        with pytest.raises(ConfigError, match="another command is training in this run folder"):
+            train(config)
+    assert train(config, dry_run=True) == config.run_dir
+    assert half.is_dir()
+    assert not (config.run_dir / "config.yaml").exists()
+
+    holder.kill()
+    holder.wait()
+    assert (train(config) / "model").is_dir()
+
+
+@pytest.mark.slow
+def test_a_second_command_is_refused_on_all_ranks(tmp_path, holder):
+    write_toy(tmp_path, 4)
+    done = subprocess.run(
+        [*torchrun(), *arguments(tmp_path, "name=run", *STEPS, "training.deepspeed=null")],
+        capture_output=True, text=True, check=False, env=environment(), timeout=120,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert done.stderr.count("error: another command is training in this run folder") == 2, done.stderr[-3000:]
+    assert not (tmp_path / "run" / "config.yaml").exists()
