@@ -250,7 +250,7 @@ class Target(Record):
     """The truth behind one [SEG], in the order of the [SEG]s of all assistant turns."""
 
     phrase: str
-    image_index: int
+    image_index: int = Field(ge=0)
     mask: Mask
     turn: int
     role: Role
@@ -320,7 +320,7 @@ class Segment(Record):
     """
 
     phrase: str
-    image_index: int
+    image_index: int = Field(ge=0)
     mask: Mask
     score: float
     sentence: str = ""

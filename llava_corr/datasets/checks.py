@@ -51,6 +51,16 @@ ROLES: dict[Task, set[Role]] = {
     "referring": {"object"},
     "caption": set(),
 }
+OF_MASKS = {
+    "seg_count",
+    "image_mismatch",
+    "identifier_out_of_range",
+    "turn_out_of_range",
+    "mask_size",
+    "undecodable_mask",
+    "empty_mask",
+}
+"""Kinds that would train a [SEG] on the wrong picture or mask, or stop training at that sample."""
 _TOLD_APART = get_args(MixedPartsTask)  # where sentences about parts and about objects have to differ
 _IDENTIFIER = re.compile(r"\(IMAGE(\d+)\)")
 _MARKED = re.compile(rf"{IMAGE}\s*\(IMAGE(\d+)\)")
@@ -64,6 +74,11 @@ def _number(digits: str) -> int:
 def check_sample(sample: Sample) -> list[Fault]:
     """All faults of ``sample`` that can be seen without opening its images."""
     return list(chain(_check_question(sample), _check_answers(sample), _check_targets(sample)))
+
+
+def check_masks(sample: Sample) -> list[Fault]:
+    """The faults of :data:`OF_MASKS` in answers and targets."""
+    return [fault for fault in chain(_check_answers(sample), _check_targets(sample)) if fault[0] in OF_MASKS]
 
 
 def _check_question(sample: Sample) -> Iterator[Fault]:
@@ -128,7 +143,7 @@ def _check_targets(sample: Sample) -> Iterator[Fault]:
 def _check_target(where: str, target: Target, sample: Sample) -> Iterator[Fault]:
     if not 0 <= target.turn < len(sample.turns):
         yield "turn_out_of_range", f"{where}: turn {target.turn} of {len(sample.turns)}"
-    if 0 <= target.image_index < len(sample.images):
+    if target.image_index < len(sample.images):
         image = sample.images[target.image_index]
         if target.mask.size != (image.height, image.width):
             yield "mask_size", f"{where}: mask {target.mask.size}, image {image.height, image.width}"

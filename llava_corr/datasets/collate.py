@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import MaskError
+from ..errors import MaskError, SampleError
 from ..records import Dialogue, Sample
 from .feature_cache import FeatureCache
 from .images import dialogue_key, grey_picture, load_picture
+from .workers import errors_whole
 
 Processor = Callable[..., Any]
 
@@ -23,6 +24,7 @@ def to_dialogue(sample: Sample, *, with_answers: bool, blind: bool = False) -> D
 
     Raises:
         MaskError: a target mask is empty or of another size than its image.
+        SampleError: a target is in a picture that the sample does not have.
     """
     keys = [dialogue_key(image, blind=blind) for image in sample.images]
     if not with_answers:
@@ -37,6 +39,12 @@ def to_dialogue(sample: Sample, *, with_answers: bool, blind: bool = False) -> D
 def _decode(sample: Sample, targets: Sequence[Any]) -> list[tuple[int, NDArray[np.bool_]]]:
     out = []
     for target in targets:
+        if target.image_index >= len(sample.images):
+            raise SampleError(
+                f"the target {target.phrase!r} is in image {target.image_index} (from 0) of {len(sample.images)}",
+                where=f"sample {sample.id}",
+                mend="run llava-corr doctor",
+            )
         image = sample.images[target.image_index]
         pixels = target.mask.to_array()
         if pixels.shape != (image.height, image.width) or not pixels.any():
@@ -100,6 +108,10 @@ class Collator:
         self.features = features
 
     def __call__(self, samples: Sequence[Sample]) -> Any:
+        with errors_whole():
+            return self._batch(samples)
+
+    def _batch(self, samples: Sequence[Sample]) -> Any:
         dialogues = [to_dialogue(s, with_answers=self.with_answers, blind=self.blind) for s in samples]
         features = self.features
         pictures = load_pictures(samples, blind=self.blind) if features is None or features.pixels else None

@@ -20,6 +20,7 @@ from ..config import ExperimentConfig
 from ..datasets.feature_cache import picture_keys
 from ..datasets.feature_cache_writer import writing
 from ..datasets.images import dialogue_key, grey_picture, load_picture
+from ..datasets.workers import errors_whole
 from ..errors import FeatureCacheError
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
@@ -61,7 +62,8 @@ class _Reading:
 
     def __call__(self, pictures: Sequence[tuple[str, ImageRef]]) -> tuple[Sequence[tuple[str, ImageRef]], Any]:
         load = grey_picture if self.blind else load_picture
-        return pictures, self.processor.pixels([load(image) for _, image in pictures], grounding=self.grounding)
+        with errors_whole():
+            return pictures, self.processor.pixels([load(image) for _, image in pictures], grounding=self.grounding)
 
 
 def build_cache(

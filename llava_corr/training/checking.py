@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from .. import __version__
+from ..datasets.checks import check_masks
 from ..errors import CountMismatchError, SampleError, StorageError
 from ..files import atomic_write
 from ..models.processing import LlavaCorrProcessor
@@ -73,7 +74,8 @@ def check_files(files: Sequence[SamplesFile], processor: LlavaCorrProcessor, *, 
 def check_samples(
     samples: Sequence[Sample], processor: LlavaCorrProcessor, *, pictures: bool = True
 ) -> tuple[int, str]:
-    """Encodes the words of every sample, and looks whether its picture files are there; opens no picture and no mask.
+    """Encodes the words of every sample, compares its answers with its targets as the doctor does, and looks whether
+    its picture files are there; opens no picture and decodes no mask.
 
     Args:
         pictures: whether the picture files have to be there.
@@ -139,9 +141,10 @@ def _look(samples: Sequence[Sample], processor: LlavaCorrProcessor, pictures: bo
 
 def _fault_or_tokens(sample: Sample, processor: LlavaCorrProcessor) -> tuple[str, int]:
     try:
-        return "", len(processor.encode(_words(sample)).ids)
+        tokens = len(processor.encode(_words(sample)).ids)
     except (CountMismatchError, SampleError) as fault:
         return fault.what, 0
+    return "; ".join(f"{kind}: {detail}" for kind, detail in check_masks(sample)), tokens
 
 
 def _words(sample: Sample) -> Dialogue:

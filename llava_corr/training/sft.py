@@ -23,6 +23,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from ..config import ExperimentConfig, ModelSection
 from ..datasets.batching import PictureSharingSampler, SampleStream
 from ..datasets.collate import Collator, PictureFeatures
+from ..datasets.workers import errors_whole
 from ..errors import CheckpointError, ConfigError, SampleError
 from ..models.adapters import ALL, NOT_RUN, TrainedParts, choose_trained, merge_release
 from ..models.attention import attention_of_parts
@@ -65,9 +66,10 @@ class SampleDataset(Dataset):
         return -(-len(self.samples) // self.multiple) * self.multiple
 
     def __getitem__(self, index: int) -> Sample:
-        if index < len(self.samples):
-            return self.samples[index]
-        first = self.samples[0]
+        with errors_whole():
+            if index < len(self.samples):
+                return self.samples[index]
+            first = self.samples[0]
         silent = tuple(turn.model_copy(update={"assistant": None}) for turn in first.turns)
         return first.model_copy(update={"turns": silent, "targets": ()})
 

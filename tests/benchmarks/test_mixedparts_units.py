@@ -117,7 +117,7 @@ def test_all_kinds_of_faults_come_in_one_message():
     broken = Mask(size=(HEIGHT, WIDTH), counts="P2")
     predictions = [
         answer(many[0], [segment("leg", 2, box(0, 0, 4, 4))]),
-        answer(many[1], [segment("leg", 0, small), segment("leg", -1, small)]),
+        answer(many[1], [segment("leg", 0, small), segment("leg", 9, small)]),
         answer(many[2], image_sizes=((WIDTH, HEIGHT), (HEIGHT, WIDTH))),
         answer(many[3], [segment("leg", 0, broken)]),
         answer(many[4], [segment("leg", 0, box(0, 0, 4, 4), score=float("nan"))]),
@@ -129,7 +129,7 @@ def test_all_kinds_of_faults_come_in_one_message():
     assert "3 of 8 predictions have segments that do not fit their image" in what
     assert "'a' (segment 1: image index 2 of 2 images" in what
     assert "mask (20, 23) on an image of (20, 24)" in what
-    assert "image index -1" in what
+    assert "image index 9" in what
     assert "1 of 8 predictions name other image sizes than the sample; first: 'c' ([(24, 20), (20, 24)]" in what
     assert "1 of 8 predictions have scores outside 0 to 1; first: 'e' (segment 1: nan)" in what
     assert "1 of 8 predictions repeat a sample id; first: 'f'" in what

@@ -91,7 +91,7 @@ FAULTS = {
     "question names image 3": ("identifier_out_of_range", ask("<image> (IMAGE1) <image> (IMAGE2). Not (IMAGE3).")),
     "answer names image 3": ("identifier_out_of_range", say(f"{OBJECTS} {TAIL.replace('IMAGE2', 'IMAGE3')}")),
     "target names image 2": ("identifier_out_of_range", lambda v: v["targets"][2].update(image_index=2)),
-    "target names image -1": ("identifier_out_of_range", lambda v: v["targets"][2].update(image_index=-1)),
+    "target names image -1": ("invalid_field", lambda v: v["targets"][2].update(image_index=-1)),
     "image in the answer": ("marker_in_answer", say(f"<image> {OBJECTS} {TAIL}")),
     "one [SEG] too few": ("seg_count", say(OBJECTS)),
     "one target too few": ("seg_count", lambda v: v["targets"].pop()),

@@ -4,11 +4,15 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 from toy import toy_samples
 
+from llava_corr.datasets.collate import to_dialogue
 from llava_corr.errors import SampleError
 from llava_corr.record_files import SamplesFile, write_samples
+from llava_corr.records import Mask, Segment, Target
 from llava_corr.training import checking
 from llava_corr.training.checking import check_files, check_samples, memory_of
 
@@ -110,3 +114,73 @@ def test_a_repeated_id_is_refused_before_the_first_step(file, toy):
     file.write_text(file.read_text() + file.read_text().splitlines()[1])
     with pytest.raises(SampleError, match="'toy1' occurs twice"):
         check_files([SamplesFile(file)], toy[1], pictures=True)
+
+
+def on_image(sample, index, *, target=0):
+    targets = list(sample.targets)
+    targets[target] = targets[target].model_copy(update={"image_index": index})
+    return sample.model_copy(update={"targets": tuple(targets)})
+
+
+def in_turn(sample, turn):
+    return sample.model_copy(update={"targets": tuple(t.model_copy(update={"turn": turn}) for t in sample.targets)})
+
+
+def says(sample, old, new):
+    turn = sample.turns[0]
+    words = turn.assistant.replace(old, new)
+    return sample.model_copy(update={"turns": (turn.model_copy(update={"assistant": words}),)})
+
+
+def other_mask(sample, mask):
+    first = sample.targets[0].model_copy(update={"mask": mask})
+    return sample.model_copy(update={"targets": (first, *sample.targets[1:])})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: on_image(s, 7), "image 7 (from 0) of 2"),
+        (lambda s: on_image(s, 1), "text says image 0, target 1 (from 0)"),
+        (lambda s: says(s, "(IMAGE2)", "(IMAGE1)"), "text says image 0, target 1 (from 0)"),
+        (lambda s: says(s, "(IMAGE2)", "(IMAGE3)"), "dropped_unknown_image"),
+        (lambda s: in_turn(s, 1), "turn 0: 2 [SEG] for 0 targets"),
+        (lambda s: in_turn(s, 1), "turn 1 of 1"),
+        (lambda s: other_mask(s, Mask.from_array(np.ones((3, 4)))), "mask (3, 4), image (48, 64)"),
+        (lambda s: other_mask(s, Mask.from_array(np.zeros((48, 64)))), "no pixel"),
+        (lambda s: other_mask(s, Mask(size=(48, 64), counts="0")), "undecodable RLE"),
+    ],
+)
+def test_answers_and_targets_are_compared_before_the_first_step(toy, change, words):
+    _, processor, samples = toy
+    sample = next(s for s in samples if len(s.targets) == 2 and len(s.images) == 2)
+    check_samples([sample], processor)
+    with pytest.raises(SampleError) as caught:
+        check_samples([sample, change(sample)], processor)
+    assert "1 of 2 samples" in caught.value.what
+    assert words in caught.value.what
+
+
+def test_each_turn_has_its_own_targets(toy):
+    _, processor, samples = toy
+    sample = next(s for s in samples if len(s.targets) == 2 and len(s.images) == 2)
+    later = sample.turns[0].model_copy(update={"user": "Once more."})
+    both = (*sample.targets, *(t.model_copy(update={"turn": 1}) for t in sample.targets))
+    twice = sample.model_copy(update={"turns": (*sample.turns, later), "targets": both})
+    check_samples([twice], processor)
+    uneven = (*sample.targets, *(t.model_copy(update={"turn": k}) for k, t in enumerate(sample.targets)))
+    with pytest.raises(SampleError, match=r"turn 0: 2 \[SEG\] for 3 targets"):
+        check_samples([twice.model_copy(update={"targets": uneven})], processor)
+
+
+def test_no_record_has_an_image_before_the_first(toy):
+    target = toy[2][0].targets[0].model_dump()
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        Target.model_validate(target | {"image_index": -1})
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        Segment(phrase="x", image_index=-1, mask=target["mask"], score=1)
+
+
+def test_a_target_out_of_range_is_no_index_error(toy):
+    with pytest.raises(SampleError, match=r"is in image 7 \(from 0\) of 2"):
+        to_dialogue(on_image(next(s for s in toy[2] if len(s.images) == 2 and s.targets), 7), with_answers=True)
