@@ -56,6 +56,7 @@ class Predictor:
         cls,
         folder: str | Path,
         *,
+        base: str | Path | None = None,
         device: str | None = None,
         dtype: Precision = "float32",
         max_new_tokens: int = 512,
@@ -64,19 +65,22 @@ class Predictor:
 
         Args:
             folder: a model folder, as a run's ``model/``, or a hub id.
+            base: where the base of trained parts lies now, if not where they say.
             device: torch's name of it; by default the GPU if there is one.
             dtype: of the weights and activations. In float32 answers do not depend on the batch.
             max_new_tokens: longest answer.
 
         Raises:
-            CheckpointError: no such folder or id, or a file of it is missing or broken.
+            CheckpointError: no such folder or id, a file of it is missing or broken, or so is its base, or that is
+                another one.
         """
         path = Path(folder)
         elsewhere = isinstance(folder, str) and not path.exists() and folder.count("/") == 1
         if not elsewhere and not (path / "config.json").is_file():
             raise CheckpointError("there is no model", where=str(path), mend="train one, or name its model/ folder")
-        model, processor = load_model(folder), load_processor(folder)
-        model.to(device or default_device(), getattr(torch, dtype))  # type: ignore[arg-type]
+        held = getattr(torch, dtype)
+        model, processor = load_model(folder, base=base, dtype=held), load_processor(folder)
+        model.to(device or default_device(), held)  # type: ignore[arg-type]
         return cls(model, processor, max_new_tokens=max_new_tokens)
 
     def set_images(self, images: Sequence[Picture | Image.Image | str | Path]) -> None:

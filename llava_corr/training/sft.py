@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..config import ExperimentConfig, ModelSection
 from ..datasets.batching import PictureSharingSampler, SampleStream
 from ..datasets.collate import Collator, PictureFeatures
 from ..errors import CheckpointError, ConfigError, SampleError
-from ..models.adapters import ALL, TrainedParts, choose_trained, merge_release
+from ..models.adapters import ALL, TrainedParts, choose_trained, merge_release, needs_float32
 from ..models.attention import attention_of_parts
 from ..models.build import Vocabulary, build_config, build_processor, halve_frozen
 from ..models.checkpoints import identify, load_config, load_model, refuse_absent, written_whole
@@ -95,7 +96,8 @@ def build_model(config: ExperimentConfig, samples: list[Sample]) -> tuple[Traine
     tokenizer = load_tokenizer(config.model, samples)
     training, losses = config.training, config.training.losses
     processor = build_processor(config.model, tokenizer, losses.mask_size)
-    model, fresh = start_model(config.model, build_config(config.model, Vocabulary.of(tokenizer)))
+    whole = needs_float32(training.trainable, training.lora)
+    model, fresh = start_model(config.model, build_config(config.model, Vocabulary.of(tokenizer)), whole)
     transformers.set_seed(config.seed)  # the adapter starts alike, whatever was drawn for the weights before
     parts = choose_trained(model, training.trainable, training.lora, tokenizer, masks=losses.draw)
     check_fresh_is_trained(model, fresh, where=f"model.weights {config.model.weights}")
@@ -113,8 +115,13 @@ def build_model(config: ExperimentConfig, samples: list[Sample]) -> tuple[Traine
     return parts, processor
 
 
-def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> tuple[LlavaCorrForConditionalGeneration, list[str]]:
+def start_model(
+    section: ModelSection, wanted: LlavaCorrConfig, whole: Sequence[str] = ()
+) -> tuple[LlavaCorrForConditionalGeneration, list[str]]:
     """The weights an experiment starts from, and the parameters that those weights lack.
+
+    Args:
+        whole: parts to load in float32, whatever frozen weights are held in.
 
     Raises:
         ConfigError: they are of another model, or a trunk in 4 bits without weights to load.
@@ -134,7 +141,13 @@ def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> tuple[LlavaCo
         start_positions(model)
         return model, []
     check_same_model(wanted, load_config(section.weights), where=section.weights)
-    model = load_model(section.weights, attn_implementation=attention, quantise_trunk=section.quantise_trunk)
+    model = load_model(
+        section.weights,
+        attn_implementation=attention,
+        quantise_trunk=section.quantise_trunk,
+        dtype=getattr(torch, section.frozen_dtype),
+        whole=whole,
+    )
     fresh, dropped = recompose(model, wanted)
     if fresh or dropped:
         parts = sorted({".".join(name.split(".")[:2]) for name in fresh})

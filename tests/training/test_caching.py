@@ -230,7 +230,7 @@ def test_nothing_to_cache_is_refused(tmp_path, samples, cache):
         (("model.correspondence.image_size=16",), "other pictures for the DINOv2"),
         (("model.grounding.num_attention_heads=4",), "other configuration of the grounding tower"),
         (("training.bf16=true",), "other arithmetic of the vision tower"),
-        (("model.frozen_dtype=bfloat16",), "other number format of the vision tower's weights"),
+        (("model.frozen_dtype=bfloat16", "training.bf16=true"), "other number format of the vision tower's weights"),
         (("model.vision.feature_layer=-2",), "other configuration of the vision tower"),
     ],
 )
