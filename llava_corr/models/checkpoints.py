@@ -263,17 +263,18 @@ def load_processor(path: str | Path) -> LlavaCorrProcessor:
         return LlavaCorrProcessor.from_pretrained(path)
 
 
-# What transformers also raises for a JSON file with a list where it looks for a mapping, and the like. Where weights are
-# loaded, these would hide faults of another kind.
+# What transformers also raises for a JSON file with a list where it looks for a mapping, and the like. Where weights
+# are loaded, these would hide faults of another kind.
 NO_SENSE = (TypeError, KeyError, AttributeError)
 
 
 @contextmanager
 def _named(path: str | Path, *more: type[Exception]) -> Iterator[None]:
     """Names the model where reading its files fails; what else goes wrong, a full GPU say, is not the files' fault."""
+    faults: tuple[type[Exception], ...] = (OSError, ValueError, SafetensorError, StrictDataclassError, *more)
     try:
         yield
-    except (OSError, ValueError, SafetensorError, StrictDataclassError, *more) as cause:
+    except faults as cause:
         raise CheckpointError(
             f"no model can be loaded: {type(cause).__name__}: {cause}", where=str(path), mend=MEND
         ) from cause
@@ -283,26 +284,58 @@ def _named(path: str | Path, *more: type[Exception]) -> Iterator[None]:
 def written_whole(folder: Path, *, here: bool = True) -> Iterator[Path]:
     """A folder to write into that takes the place of ``folder`` only when the block ends without an error.
 
+    What is written is on the disk before it is moved. The old folder steps aside (``folder.old``) for the moment of the
+    move; where a crash fell into that moment, the next call puts it back before it begins.
+
     Args:
         here: False on the ranks that only take part in gathering the weights.
 
     Raises:
         StorageError: disk full, no permission; ``folder`` is as it was.
     """
-    part = folder.with_name(folder.name + ".part")
+    part, aside = (folder.with_name(folder.name + end) for end in (".part", ".old"))
     try:
-        if here and part.exists():
-            shutil.rmtree(part)
+        if here:
+            _tidy(folder, part, aside)
         yield part
         if here:
             for file in part.rglob("*.safetensors"):
                 usual_mode(file)
+            for path in (*part.rglob("*"), part):
+                _sync(path)
             if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(part, folder)
+                os.replace(folder, aside)
+            try:
+                os.replace(part, folder)
+            except OSError:
+                if aside.exists():
+                    os.replace(aside, folder)
+                raise
+            _sync(folder.parent)
+            if aside.exists():
+                shutil.rmtree(aside)
     except (OSError, SafetensorError) as cause:
         raise StorageError(
             f"could not write the model: {cause}",
             where=str(part),
             mend="free disk space, then run the same command again: it continues from the last checkpoint",
         ) from cause
+
+
+def _tidy(folder: Path, part: Path, aside: Path) -> None:
+    """What a call that was cut off has left: half a folder, or the old one aside."""
+    if part.exists():
+        shutil.rmtree(part)
+    if aside.exists() and folder.exists():
+        shutil.rmtree(aside)
+    elif aside.exists():
+        os.replace(aside, folder)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or a folder's list of names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,6 +1,7 @@
 """Model folders: only whole and fitting ones are loaded, and what is written is whole or not there."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -207,3 +208,66 @@ def test_each_rank_loads_4_bits_onto_its_own_gpu(folder, monkeypatch):
         with pytest.raises(CheckpointError):
             load_model(folder, quantise_trunk=True)
     assert asked == [{"": 0}, {"": 3}]
+
+
+def write(target, text):
+    with written_whole(target) as part:
+        part.mkdir()
+        (part / "a.txt").write_text(text)
+
+
+def test_a_crash_while_folders_are_exchanged_loses_nothing(tmp_path, monkeypatch):
+    target, aside = tmp_path / "model", tmp_path / "model.old"
+    write(target, "first")
+    moves, replace = [], os.replace
+
+    def crash(source, goal):
+        moves.append(source)
+        if len(moves) == 2:
+            raise KeyboardInterrupt  # between the two moves: neither is undone
+        replace(source, goal)
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        write(target, "second")
+    monkeypatch.undo()
+    assert not target.exists()
+
+    def fail():
+        with written_whole(target):
+            assert (target / "a.txt").read_text() == "first"
+            raise OSError(28, "disk full")
+
+    with pytest.raises(StorageError):
+        fail()
+    assert (target / "a.txt").read_text() == "first"
+    shutil.copytree(target, aside)  # a crash before the old folder was removed
+    write(target, "third")
+    assert (target / "a.txt").read_text() == "third"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_move_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
+    target = tmp_path / "model"
+    write(target, "first")
+    replace = os.replace
+
+    def fail(source, goal):
+        if str(source).endswith(".part"):
+            raise OSError(5, "input/output error")
+        replace(source, goal)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(StorageError, match="input/output"):
+        write(target, "second")
+    assert (target / "a.txt").read_text() == "first"
+
+
+def test_what_is_moved_is_on_the_disk(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (synced.append(os.readlink(f"/proc/self/fd/{handle}")), fsync(handle))
+    )
+    write(tmp_path / "model", "first")
+    names = [os.path.relpath(path, tmp_path) for path in synced]
+    assert names == ["model.part/a.txt", "model.part", "."]
