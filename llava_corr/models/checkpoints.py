@@ -75,6 +75,7 @@ def load_model(
     Raises:
         CheckpointError: a file is missing or broken, weights are missing, left over or of another shape, or the base
             is missing or another one.
+        ConfigError: 4 bits without bitsandbytes, or a base for a model that is whole.
     """
     folder = Path(path)
     if ALL in whole:
@@ -86,6 +87,8 @@ def load_model(
             recompose(model, load_config(folder))  # parts that were added to the base, or left out of it
             model = merge_release(model, folder).eval()
         return model if dtype == torch.float32 else _narrow(model, dtype, whole)
+    if base is not None:
+        raise ConfigError("a base is named, but this model is whole already", where=str(path), mend="leave it out")
     if quantise_trunk:
         options["quantization_config"] = _four_bits()
         if torch.cuda.is_available():  # else every rank would load onto the first GPU
