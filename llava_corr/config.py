@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import ConfigError
 from .files import resource
@@ -256,6 +256,15 @@ class ExperimentConfig(Section):
     training: TrainingSection = TrainingSection()
     prediction: PredictionSection = PredictionSection()
 
+    @model_validator(mode="after")
+    def _one_arithmetic(self) -> ExperimentConfig:
+        if self.model.frozen_dtype == "bfloat16" and not self.training.bf16:
+            raise ValueError(
+                "model.frozen_dtype bfloat16 with training.bf16 false: frozen weights in bfloat16 cannot be multiplied "
+                "by activations in float32; set training.bf16 to true, or model.frozen_dtype to float32"
+            )
+        return self
+
     @property
     def run_dir(self) -> Path:
         return Path(self.output_dir) / self.name
@@ -379,7 +388,7 @@ def _fault(schema: type[Section], location: Iterable[Any], kind: str, message: s
     steps = [str(step) for step in location]
     name = ".".join(steps)
     if kind != "extra_forbidden":
-        return f"{name}: {message}"
+        return f"{name}: {message}" if name else message.removeprefix("Value error, ")
     owner: Any = schema
     for step in steps[:-1]:
         fields = getattr(owner, "model_fields", {})

@@ -127,3 +127,8 @@ def test_no_unknown_key_passes(extra):
     with pytest.raises(ConfigError) as caught:
         validate(ExperimentConfig, {"name": "x", "data": {"train": "a"}, **extra}, where="here")
     assert all(key in str(caught.value) for key in extra)
+
+
+def test_frozen_weights_in_16_bits_need_16_bit_arithmetic():
+    with pytest.raises(ConfigError, match=r"model.frozen_dtype bfloat16 with training.bf16 false: .* cannot be mult"):
+        load_config("tiny/calico.yaml", ["model.frozen_dtype=bfloat16", "training.bf16=false"])

@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("the model")
     model.add_argument("--run", type=Path, help="run folder of training")
     model.add_argument("--model", type=Path, metavar="FOLDER", help="model folder, with --images")
+    model.add_argument("--base", metavar="FOLDER", help="where the base of trained parts lies now, if it was moved")
     model.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the model's numbers")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines to write; with --images a .json file")
     batch = parser.add_argument_group("a samples file")
@@ -205,7 +206,7 @@ def _load(args: argparse.Namespace, max_new_tokens: int) -> Predictor:
     from .predictor import Predictor
 
     folder = args.model or args.run / "model"
-    return Predictor.from_pretrained(folder, dtype=args.dtype, max_new_tokens=max_new_tokens)
+    return Predictor.from_pretrained(folder, base=args.base, dtype=args.dtype, max_new_tokens=max_new_tokens)
 
 
 def _configuration(run: Path) -> ExperimentConfig:

@@ -88,9 +88,9 @@ def export(
         raise ConfigError("--base: this run's model is whole already", mend="leave --base out")
     experiment, facts = load_config(run_folder / "config.yaml"), read_json(run_folder / "run.json", CheckpointError)
     merged_into = read_trained(source)[0]["base"] if parts else None
-    model, processor = load_model(source, base=base), load_processor(source)
+    model, processor = load_model(source, base=base, dtype=getattr(torch, dtype)), load_processor(source)
     parameters = sum(p.numel() for p in model.parameters())
-    model = model.to(getattr(torch, dtype))
+    model = model.to(getattr(torch, dtype))  # buffers, too
     card = write_card(
         model.config, experiment, facts, parameters=parameters, dtype=dtype, base=merged_into, scores=scores
     )

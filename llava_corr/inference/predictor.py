@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -56,6 +56,7 @@ class Predictor:
         cls,
         folder: str | Path,
         *,
+        base: str | Path | None = None,
         device: str | None = None,
         dtype: Precision = "float32",
         max_new_tokens: int = 512,
@@ -64,19 +65,22 @@ class Predictor:
 
         Args:
             folder: a model folder, as a run's ``model/``, or a hub id.
+            base: where the base of trained parts lies now, if not where they say.
             device: torch's name of it; by default the GPU if there is one.
             dtype: of the weights and activations. In float32 answers do not depend on the batch.
             max_new_tokens: longest answer.
 
         Raises:
-            CheckpointError: no such folder or id, or a file of it is missing or broken.
+            CheckpointError: no such folder or id, a file of it is missing or broken, or so is its base, or that is
+                another one.
         """
         path = Path(folder)
         elsewhere = isinstance(folder, str) and not path.exists() and folder.count("/") == 1
         if not elsewhere and not (path / "config.json").is_file():
             raise CheckpointError("there is no model", where=str(path), mend="train one, or name its model/ folder")
-        model, processor = load_model(folder), load_processor(folder)
-        model.to(device or default_device(), getattr(torch, dtype))  # type: ignore[arg-type]
+        held = getattr(torch, dtype)
+        model, processor = load_model(folder, base=base, dtype=held), load_processor(folder)
+        model.to(device or default_device(), held)  # type: ignore[arg-type]
         return cls(model, processor, max_new_tokens=max_new_tokens)
 
     def set_images(self, images: Sequence[Picture | Image.Image | str | Path]) -> None:
@@ -129,7 +133,7 @@ class Predictor:
         Raises:
             SampleError: a single word that is no task, or what :meth:`ask` refuses.
         """
-        tasks: dict[str, Task] = {task: task for task in get_args(Task)}
+        tasks: dict[str, Task] = {task: task for task in QUESTIONS}
         if isinstance(what, str) and len(what.split()) == 1 and what not in tasks:
             raise SampleError(f"{what!r} is no task", mend=f"{did_you_mean(what, tasks)}, or ask in a sentence")
         task = tasks.get(what) if isinstance(what, str) else None
@@ -175,22 +179,24 @@ class Predictor:
     ) -> list[Prediction]:
         """What the towers have ``seen`` serves both passes."""
         tokenizer = self.processor.tokenizer
+        room = self._room(batch, dialogues)
         tokens = self.model.answer(
             **{name: batch[name] for name in PROMPT},
             patches=seen["patches"],
             semantic=seen.get("semantic"),
-            max_new_tokens=self.max_new_tokens,
+            max_new_tokens=max(room),
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
             suppress_tokens=[self.processor.image_token_id],  # its place is in questions
         )
-        answers = [self._finish(row) for row in tokens]
+        alive = self._alive(tokens, room)
+        answers = [self._finish(row[:longest]) for row, longest in zip(tokens, room, strict=True)]
         sizes = [[pictures[key].shape[:2] for key in dialogue.image_keys] for dialogue in dialogues]
         parsed = [
-            self._placed(parse_answer(text, len(size)), row)
-            for (text, _), size, row in zip(answers, sizes, tokens.tolist(), strict=True)
+            self._placed(parse_answer(text, len(size)), row[:longest])
+            for (text, _), size, row, longest in zip(answers, sizes, tokens.tolist(), room, strict=True)
         ]
-        segments = self._draw(batch, seen, tokens, parsed, sizes)
+        segments = self._draw(batch, seen, tokens, alive, parsed, sizes)
         return [
             Prediction(
                 sample_id=dialogue.id,
@@ -198,12 +204,42 @@ class Predictor:
                 text=text,
                 image_sizes=tuple(size),
                 segments=tuple(drawn),
-                trail=(*found.trail, *([] if ended else [f"cut at {self.max_new_tokens} new tokens"])),
+                trail=(*found.trail, *([] if ended else [self._cut(longest)])),
             )
-            for dialogue, truth, (text, ended), found, size, drawn in zip(
-                dialogues, truths, answers, parsed, sizes, segments, strict=True
+            for dialogue, truth, (text, ended), found, size, drawn, longest in zip(
+                dialogues, truths, answers, parsed, sizes, segments, room, strict=True
             )
         ]
+
+    def _room(self, batch: Mapping[str, Tensor], dialogues: Sequence[Dialogue]) -> list[int]:
+        """Most new tokens of each answer: no further than its own question leaves room in the context, whatever the
+        others of the batch are.
+
+        Raises:
+            SampleError: a question that leaves none.
+        """
+        context = self.model.config.text_config.max_position_embeddings
+        lengths = batch["attention_mask"].sum(1).tolist()
+        for dialogue, length in zip(dialogues, lengths, strict=True):
+            if length >= context:
+                raise SampleError(
+                    f"the question has {length} tokens, the context {context}: no room for an answer",
+                    where=dialogue.id,
+                    mend="ask about fewer pictures, or in fewer words",
+                )
+        return [min(self.max_new_tokens, context - length) for length in lengths]
+
+    def _cut(self, longest: int) -> str:
+        if longest == self.max_new_tokens:
+            return f"cut at {longest} new tokens"
+        return f"cut at {longest} new tokens, where the context ends"
+
+    def _alive(self, tokens: Tensor, room: Sequence[int]) -> Tensor:
+        """B x T: which tokens are part of an answer: up to and with its end token, and within its room."""
+        ends = tokens == self.processor.tokenizer.eos_token_id
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        within = places < torch.tensor(room, device=tokens.device)[:, None]
+        return (ends.cumsum(1) - ends.long() == 0) & within
 
     def _finish(self, tokens: Tensor) -> tuple[str, bool]:
         """Text up to the end token, and whether there was one."""
@@ -242,13 +278,12 @@ class Predictor:
         batch: Mapping[str, Tensor],
         seen: Mapping[str, Tensor],
         tokens: Tensor,
+        alive: Tensor,
         parsed: Sequence[ParsedAnswer],
         sizes: Sequence[Sequence[tuple[int, int]]],
     ) -> list[list[Segment]]:
         """Masks of all placed [SEG]s of the batch: one teacher-forced pass, one decoder call."""
         ids = torch.cat([batch["input_ids"], tokens], 1)
-        eos = self.processor.tokenizer.eos_token_id
-        alive = (tokens == eos).cumsum(1) - (tokens == eos).long() == 0  # up to and with the end token
         attention = torch.cat([batch["attention_mask"], alive.long()], 1)
         positions, images, plan = [], [], []
         first_slot = np.cumsum([0, *(len(s) for s in sizes)])

@@ -6,6 +6,7 @@ safetensors file, and a manifest that names both and the base they belong to. Sh
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
@@ -26,8 +27,10 @@ from ..registry import did_you_mean
 from .modeling import LlavaCorrForConditionalGeneration
 
 MANIFEST, TENSORS = "trained.json", "trained.safetensors"
+ADAPTER = "adapter_model.safetensors"  # PEFT's name
 ALL = "all"
 NOT_RUN = ("grounding.", "seg_projection.")  # where no mask is drawn
+TABLES = ("trunk.model.embed_tokens", "trunk.lm_head")  # whose rows may be trained
 OPTIONAL = ("correspondence", "adaptation")  # a configuration without them may still name them as trained
 
 
@@ -75,8 +78,13 @@ class TrainedParts:
             adapter = {f"base_model.model.{name}": value for name, value in tensors.items()}
             whole = {f"base_model.model.{name}": value for name, value in self.model.state_dict().items()} | adapter
             self.peft.save_pretrained(str(folder), state_dict=whole, save_embedding_layers=False)
-            tensors = {name: value for name, value in tensors.items() if not _is_adapter(name)}
+            tensors = {name: value for name, value in tensors.items() if not is_adapter(name)}
         _write(folder, tensors, {"base": dict(base), "adapter": self.peft is not None})
+
+
+def needs_float32(trainable: Sequence[str], lora: LoraSection | None) -> list[str]:
+    """Parts of a base whose weights training starts from, so that no bit of them may be lost."""
+    return [*trainable, *(TABLES if lora is not None and lora.token_rows else ())]
 
 
 def choose_trained(
@@ -111,7 +119,7 @@ def choose_trained(
     peft = _add_lora(model, lora, tokenizer) if lora is not None else None
     for name, parameter in model.named_parameters():
         quantised = not parameter.is_floating_point()
-        parameter.requires_grad_(not quantised and (name in wanted or _is_adapter(name)))
+        parameter.requires_grad_(not quantised and (name in wanted or is_adapter(name)))
     if not any(p.requires_grad for p in model.parameters()):
         raise ConfigError(
             "nothing is left to train", where="training.trainable", mend="name parts that a loss with weight reaches"
@@ -139,7 +147,8 @@ def _within(name: str, part: str) -> bool:
     return name == part or name.startswith(f"{part}.")
 
 
-def _is_adapter(name: str) -> bool:
+def is_adapter(name: str) -> bool:
+    """Whether a parameter belongs to LoRA or to trained rows."""
     return ".lora_" in name or ".trainable_tokens_delta" in name
 
 
@@ -161,7 +170,7 @@ def _add_lora(
                 f"training.lora.token_rows: the tokenizer does not know {', '.join(unknown)}",
                 mend="name tokens of its vocabulary, such as [SEG]",
             )
-    tables = {"trunk.model.embed_tokens": rows, "trunk.lm_head": rows} if rows else None
+    tables = dict.fromkeys(TABLES, rows) if rows else None
     settings = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -194,11 +203,39 @@ def merge_release(model: LlavaCorrForConditionalGeneration, folder: Path) -> Lla
     """
     manifest, tensors = read_trained(folder)
     if manifest.get("adapter"):
-        wrapped = PeftModel.from_pretrained(model, str(folder))
+        try:
+            wrapped = PeftModel.from_pretrained(model, str(folder), torch_device=str(model.device))
+        except RuntimeError as cause:
+            if "loading state_dict" not in str(cause):  # torch's word for shapes that do not fit
+                raise
+            raise CheckpointError(
+                f"adapter and base do not fit: {cause}",
+                where=str(folder),
+                mend="use the base and the configuration it was trained with",
+            ) from cause
         if not getattr(model, "is_loaded_in_4bit", False):
             model = wrapped.merge_and_unload()
     _assign(model, tensors, manifest["tensors"], folder)
     return model
+
+
+def touched(folder: Path) -> list[str]:
+    """Names of the base's weights and modules that :func:`merge_release` replaces or adds to.
+
+    Raises:
+        CheckpointError: a file is missing or broken.
+    """
+    manifest, _ = read_trained(folder)
+    names = set(manifest["tensors"])
+    if manifest.get("adapter"):
+        file = folder / ADAPTER
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                keys = [key.removeprefix("base_model.model.") for key in tensors.keys()]  # noqa: SIM118
+        except (OSError, SafetensorError) as cause:
+            raise CheckpointError(f"unreadable: {cause}", where=str(file), mend="save it again") from cause
+        names |= {re.split(r"\.(?:lora_|token_adapter|trainable_tokens)", key)[0] for key in keys}
+    return sorted(names)
 
 
 def _write(folder: Path, tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> None:

@@ -215,7 +215,8 @@ def _image_processor(vision: VisionSection) -> BlipImageProcessorPil | CLIPImage
 
 @torch.no_grad()
 def halve_frozen(model: LlavaCorrForConditionalGeneration) -> None:
-    """Holds frozen weights in bfloat16; what is trained stays in float32, so that small steps are not lost."""
+    """Holds frozen weights in bfloat16; what is trained is in float32, so that small steps are not lost."""
     for parameter in model.parameters():
-        if not parameter.requires_grad and parameter.dtype == torch.float32:
-            parameter.data = parameter.data.bfloat16()
+        wanted = torch.float32 if parameter.requires_grad else torch.bfloat16
+        if parameter.dtype in (torch.float32, torch.bfloat16) and parameter.dtype != wanted:
+            parameter.data = parameter.data.to(wanted)

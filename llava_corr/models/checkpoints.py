@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import BitsAndBytesConfig
 from transformers.utils import CONFIG_NAME, cached_file
@@ -19,12 +22,13 @@ from transformers.utils.hub import extract_commit_hash
 
 from ..errors import CheckpointError, ConfigError, StorageError
 from ..files import usual_mode
-from .adapters import MANIFEST, merge_release, read_trained
+from .adapters import ALL, MANIFEST, is_adapter, merge_release, read_trained, touched
 from .configuration import LlavaCorrConfig
 from .modeling import LlavaCorrForConditionalGeneration
 from .processing import LlavaCorrProcessor
 from .recompose import recompose
 
+COMMIT = re.compile("[0-9a-f]{40}")
 MEND = "name a folder that training wrote whole (its model/), or a hub id"
 
 
@@ -35,7 +39,7 @@ def load_config(path: str | Path) -> LlavaCorrConfig:
         CheckpointError: there is none, or it is broken.
     """
     refuse_absent(path)
-    with _named(path):
+    with _named(path, *NO_SENSE):
         return LlavaCorrConfig.from_pretrained(path)
 
 
@@ -51,41 +55,53 @@ def refuse_absent(path: str | Path) -> None:
 
 
 def load_model(
-    path: str | Path, *, base: str | Path | None = None, quantise_trunk: bool = False, **options: Any
+    path: str | Path,
+    *,
+    base: str | Path | None = None,
+    quantise_trunk: bool = False,
+    dtype: torch.dtype = torch.float32,
+    whole: Sequence[str] = (),
+    **options: Any,
 ) -> LlavaCorrForConditionalGeneration:
-    """Model of a folder or hub id in fp32, in eval mode; trained parts are merged into the base they name.
+    """Model of a folder or hub id, in eval mode; trained parts are merged into the base they name.
 
     Args:
         base: where the base of a folder of trained parts lies now, if not where its manifest says.
-        quantise_trunk: hold the trunk's linears in 4 bits (NF4, bitsandbytes).
+        quantise_trunk: hold the trunk's linears in 4 bits (NF4, bitsandbytes), on this rank's GPU if there is one.
+        dtype: of the weights, as they are read: no more memory than that is taken.
+        whole: parts by name that are held in float32 all the same, "all" among them for every one.
         options: for ``from_pretrained``.
 
     Raises:
         CheckpointError: a file is missing or broken, weights are missing, left over or of another shape, or the base
-            is another one.
+            is missing or another one.
+        ConfigError: 4 bits without bitsandbytes, or a base for a model that is whole.
     """
     folder = Path(path)
+    if ALL in whole:
+        dtype = torch.float32
     if (folder / MANIFEST).is_file():
-        described = read_trained(folder)[0].get("base") or {}
-        place = base or described.get("path")
-        if place is None:
-            raise CheckpointError("trained parts that name no base", where=str(folder), mend="name it: base=...")
-        found = identify(place)
-        if found["fingerprint"] != described.get("fingerprint"):
-            raise CheckpointError(
-                "the base of these trained parts has other weights now",
-                where=f"{folder}, base {place}",
-                mend="point to the base they were trained on",
-            )
-        model = load_model(place, quantise_trunk=quantise_trunk, **options)
+        held: dict[str, Any] = {"quantise_trunk": quantise_trunk, "dtype": dtype}
+        model = _load_base(folder, base, whole=[*whole, *touched(folder)], **held, **options)
         with _named(folder):
             recompose(model, load_config(folder))  # parts that were added to the base, or left out of it
-            return merge_release(model, folder).eval()
+            model = merge_release(model, folder).eval()
+        return model if dtype == torch.float32 else _narrow(model, dtype, whole)
+    if base is not None:
+        raise ConfigError("a base is named, but this model is whole already", where=str(path), mend="leave it out")
     if quantise_trunk:
         options["quantization_config"] = _four_bits()
+        if torch.cuda.is_available():  # else every rank would load onto the first GPU
+            options.setdefault("device_map", {"": int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()})
+        whole = [name for name in whole if not _overlap(name, "trunk.model.layers")]
+    if dtype != torch.float32:
+        options["whole"] = list(whole)
+    load_config(path)  # its faults have their own words
     with _named(path):  # sizes that do not match are listed below, with the other faults
+        if not folder.is_dir():
+            options.setdefault("revision", _commit(str(path)))  # the one that identify() names
         loaded: Any = LlavaCorrForConditionalGeneration.from_pretrained(
-            path, **({"dtype": torch.float32} | options), output_loading_info=True, ignore_mismatched_sizes=True
+            path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
     model, found = loaded
     faults = [
@@ -98,6 +114,50 @@ def load_model(
     if quantise_trunk:
         _settle(model)
     return model
+
+
+def _load_base(folder: Path, base: str | Path | None, **options: Any) -> LlavaCorrForConditionalGeneration:
+    """The base of a folder of trained parts, checked to be the one they were trained on.
+
+    A base on the hub is loaded at the commit they were trained on, whatever has been uploaded since.
+    """
+    described = read_trained(folder)[0].get("base") or {}
+    place = base or described.get("path")
+    if place is None:
+        raise CheckpointError("trained parts that name no base", where=str(folder), mend="name it: base=...")
+    recorded = str(described.get("fingerprint"))
+    try:
+        if not Path(place).is_dir() and COMMIT.fullmatch(recorded):
+            return load_model(place, revision=recorded, **options)
+        found = identify(place)
+        if found["fingerprint"] == recorded:
+            return load_model(place, **options)
+    except CheckpointError as cause:
+        raise CheckpointError(
+            f"the base of these trained parts is missing or broken: {cause.what}",
+            where=f"{folder}, base {place}",
+            mend="put it back there, or say where it lies now: --base FOLDER (base=... in Python)",
+        ) from cause
+    raise CheckpointError(
+        "the base of these trained parts has other weights now",
+        where=f"{folder}, base {place}",
+        mend="point to the base they were trained on: --base FOLDER (base=... in Python)",
+    )
+
+
+@torch.no_grad()
+def _narrow(model: Any, dtype: torch.dtype, whole: Sequence[str]) -> LlavaCorrForConditionalGeneration:
+    """Gives weights that were held in float32 for a merge the ``dtype`` of the others."""
+    for name, parameter in model.named_parameters():
+        kept = is_adapter(name) or any(_overlap(part, name) for part in whole)
+        if parameter.dtype == torch.float32 and not kept:
+            parameter.data = parameter.data.to(dtype)
+    return model
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two names are of the same part, or one is of a part of the other."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def _four_bits() -> BitsAndBytesConfig:
@@ -144,11 +204,9 @@ def identify(path: str | Path) -> dict[str, str]:
     """
     folder = Path(path)
     if not folder.is_dir():
+        refuse_absent(path)
         with _named(path):
-            commit = extract_commit_hash(cached_file(str(path), CONFIG_NAME), None)
-        if commit is None:
-            raise CheckpointError("the hub names no commit of this model", where=str(path), mend=MEND)
-        return {"path": str(path), "fingerprint": commit}
+            return {"path": str(path), "fingerprint": _commit(str(path))}
     digest = hashlib.sha256()
     try:
         for name in SETTINGS:
@@ -165,6 +223,15 @@ def identify(path: str | Path) -> dict[str, str]:
         below = read_trained(folder)[0].get("base") or {}
         digest.update(f"base {below.get('fingerprint')}\n".encode())
     return {"path": str(folder.resolve()), "fingerprint": digest.hexdigest()}
+
+
+@cache
+def _commit(hub_id: str) -> str:
+    """The commit of a hub id, asked for once: a process that loads a model also names the commit it loaded."""
+    commit = extract_commit_hash(cached_file(hub_id, CONFIG_NAME), None)
+    if commit is None:
+        raise CheckpointError("the hub names no commit of this model", where=hub_id, mend=MEND)
+    return commit
 
 
 def _samples_of(file: Path) -> Iterator[bytes]:
@@ -195,15 +262,22 @@ def load_processor(path: str | Path) -> LlavaCorrProcessor:
     Raises:
         CheckpointError: a file of it is missing or broken.
     """
-    with _named(path):
+    with _named(path, *NO_SENSE):
         return LlavaCorrProcessor.from_pretrained(path)
 
 
+# What transformers also raises for a JSON file with a list where it looks for a mapping, and the like. Where weights
+# are loaded, these would hide faults of another kind.
+NO_SENSE = (TypeError, KeyError, AttributeError)
+
+
 @contextmanager
-def _named(path: str | Path) -> Iterator[None]:
+def _named(path: str | Path, *more: type[Exception]) -> Iterator[None]:
+    """Names the model where reading its files fails; what else goes wrong, a full GPU say, is not the files' fault."""
+    faults: tuple[type[Exception], ...] = (OSError, ValueError, SafetensorError, StrictDataclassError, *more)
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as cause:
+    except faults as cause:
         raise CheckpointError(
             f"no model can be loaded: {type(cause).__name__}: {cause}", where=str(path), mend=MEND
         ) from cause
@@ -213,26 +287,58 @@ def _named(path: str | Path) -> Iterator[None]:
 def written_whole(folder: Path, *, here: bool = True) -> Iterator[Path]:
     """A folder to write into that takes the place of ``folder`` only when the block ends without an error.
 
+    What is written is on the disk before it is moved. The old folder steps aside (``folder.old``) for the moment of the
+    move; where a crash fell into that moment, the next call puts it back before it begins.
+
     Args:
         here: False on the ranks that only take part in gathering the weights.
 
     Raises:
         StorageError: disk full, no permission; ``folder`` is as it was.
     """
-    part = folder.with_name(folder.name + ".part")
+    part, aside = (folder.with_name(folder.name + end) for end in (".part", ".old"))
     try:
-        if here and part.exists():
-            shutil.rmtree(part)
+        if here:
+            _tidy(folder, part, aside)
         yield part
         if here:
             for file in part.rglob("*.safetensors"):
                 usual_mode(file)
+            for path in (*part.rglob("*"), part):
+                _sync(path)
             if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(part, folder)
+                os.replace(folder, aside)
+            try:
+                os.replace(part, folder)
+            except OSError:
+                if aside.exists():
+                    os.replace(aside, folder)
+                raise
+            _sync(folder.parent)
+            if aside.exists():
+                shutil.rmtree(aside)
     except (OSError, SafetensorError) as cause:
         raise StorageError(
             f"could not write the model: {cause}",
             where=str(part),
             mend="free disk space, then run the same command again: it continues from the last checkpoint",
         ) from cause
+
+
+def _tidy(folder: Path, part: Path, aside: Path) -> None:
+    """What a call that was cut off has left: half a folder, or the old one aside."""
+    if part.exists():
+        shutil.rmtree(part)
+    if aside.exists() and folder.exists():
+        shutil.rmtree(aside)
+    elif aside.exists():
+        os.replace(aside, folder)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or a folder's list of names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

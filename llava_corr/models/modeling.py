@@ -6,7 +6,7 @@ then place), U distinct images among them, Q query tokens, K [SEG] tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,10 @@ class LlavaCorrOutput(ModelOutput):
 class LlavaCorrForConditionalGeneration(PreTrainedModel):
     """Vision tower, visual tokens, CEM, CAMs, Llama-type trunk, [SEG] projection, SAM.
 
+    Args:
+        config: sizes and parts.
+        whole: parts that ``from_pretrained`` reads in float32 when it is asked for 16 bits.
+
     Attributes:
         loss_weights: of the terms.
         max_images_per_tower_pass: longest run of pictures through a tower at once; None takes all.
@@ -77,8 +81,9 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         "LlamaDecoderLayer", "InstructBlipEncoderLayer", "CLIPEncoderLayer", "Dinov2Layer", "SamVisionLayer",
     ]  # fmt: skip
 
-    def __init__(self, config: LlavaCorrConfig) -> None:
+    def __init__(self, config: LlavaCorrConfig, whole: Iterable[str] = ()) -> None:
         super().__init__(config)
+        self._keep_in_fp32_modules_strict = {*(self._keep_in_fp32_modules_strict or ()), *whole}
         self.visual_tokens = VisualTokens(config) if config.qformer_config is None else QFormerTokens(config)
         if config.semantic_config is not None:
             self.correspondence = CorrespondenceExtraction(config)

@@ -73,6 +73,7 @@ def recompose(model: LlavaCorrForConditionalGeneration, wanted: LlavaCorrConfig)
     Returns:
         Parts that are new, with fresh weights, and parts that were dropped.
     """
+    device = model.device
     fresh: dict[str, nn.Module] = {}
     dropped: list[str] = []
     if wanted.semantic_config is None and hasattr(model, "correspondence"):
@@ -95,6 +96,7 @@ def recompose(model: LlavaCorrForConditionalGeneration, wanted: LlavaCorrConfig)
     for name, part in fresh.items():
         if name != "visual_tokens":
             part.apply(model._init_weights)
+        part.to(device)  # where the others were loaded to
     model.config = wanted
     names = [n for n, _ in model.named_parameters() if _within_any(n, fresh) and ".vision_model." not in n]
     return names, dropped

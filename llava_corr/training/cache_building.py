@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -25,7 +25,7 @@ from ..errors import FeatureCacheError
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
 from ..records import ImageRef
-from .caching import SIZES, TOWERS, all_images, made_with, tensor_names, towers
+from .caching import SIZES, TOWERS, all_images, in_pure_bfloat16, made_with, tensor_names, towers
 from .sft import build_model, read_some
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,13 @@ def build_cache(
         raise FeatureCacheError("no sample has a picture", where=data.train, mend="train on words without a cache")
     unique = {keys[dialogue_key(image, blind=data.blind)]: image for image in images}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = parts.model.eval().to(device)
+    model = parts.model.eval()
+    if in_pure_bfloat16(config):
+        _round(model)
+    for name, tower in towers(model, masks=masks).items():
+        if name in frozen:
+            tower.to(device)  # the trunk, most of the model, stays where it is
+    autocast = config.training.bf16 and not in_pure_bfloat16(config)
     if dtype is None:
         dtype = torch.bfloat16 if config.training.bf16 else torch.float32
     with writing(folder, made, dtype) as writer:
@@ -117,7 +123,7 @@ def build_cache(
         started = time.monotonic()
         with tqdm(total=len(missing), desc="cache", unit=" pictures", bar_format=BAR, dynamic_ncols=True) as bar:
             for pictures, pixels in loader:
-                found = look(model, frozen, pixels, bf16=config.training.bf16)
+                found = look(model, frozen, pixels, device, autocast=autocast)
                 for row, (key, image) in enumerate(pictures):
                     one = {name: found[name][row] for name in tensor_names(frozen)}
                     writer.add(key, (image.height, image.width), one)
@@ -128,19 +134,33 @@ def build_cache(
 
 
 @torch.no_grad()
+def _round(model: nn.Module) -> None:
+    """Weights and buffers in bfloat16, as DeepSpeed holds them; those in 4 bits are as they are."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.bfloat16()
+
+
+@torch.no_grad()
 def look(
-    model: LlavaCorrForConditionalGeneration, frozen: Sequence[str], pixels: Mapping[str, Tensor], *, bf16: bool
+    model: LlavaCorrForConditionalGeneration,
+    frozen: Sequence[str],
+    pixels: Mapping[str, Tensor],
+    device: torch.device,
+    *,
+    autocast: bool,
 ) -> dict[str, Tensor]:
     """Features of some towers, computed as training computes them.
 
     Args:
         frozen: names of the features.
         pixels: U pictures, as the processor resized them.
-        bf16: under autocast, as the trainer does.
+        device: where the towers are.
+        autocast: to bfloat16, as the trainer does without DeepSpeed.
     """
-    on = {name: value.to(model.device) for name, value in pixels.items()}
+    on = {name: value.to(device) for name, value in pixels.items()}
     found = {}
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+    with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
         if "patches" in frozen:
             found["patches"] = model.look(on["pixel_values"])
         if "semantic" in frozen:

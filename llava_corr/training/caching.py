@@ -56,6 +56,11 @@ def tensor_names(frozen: Sequence[str]) -> list[str]:
     return [*frozen, *([SIZES] if "grounding_features" in frozen else [])]
 
 
+def in_pure_bfloat16(config: ExperimentConfig) -> bool:
+    """Whether towers compute on weights in bfloat16, as under DeepSpeed; else autocast chooses for each operation."""
+    return config.training.bf16 and config.training.deepspeed is not None
+
+
 def made_with(
     config: ExperimentConfig, model: LlavaCorrForConditionalGeneration, processor: LlavaCorrProcessor
 ) -> dict[str, dict[str, str]]:
@@ -64,6 +69,8 @@ def made_with(
     Takes as long as hashing the towers' weights, about a second a gigabyte.
     """
     arithmetic = "bfloat16" if config.training.bf16 else "float32"
+    if in_pure_bfloat16(config):
+        arithmetic += ", weights too (training.deepspeed)"
     made = {}
     for name, tower in frozen_towers(model, masks=config.training.losses.draw).items():
         word = TOWERS[name]

@@ -25,7 +25,7 @@ from ..datasets.batching import PictureSharingSampler, SampleStream
 from ..datasets.collate import Collator, PictureFeatures
 from ..datasets.workers import errors_whole
 from ..errors import CheckpointError, ConfigError, SampleError
-from ..models.adapters import ALL, NOT_RUN, TrainedParts, choose_trained, merge_release
+from ..models.adapters import ALL, NOT_RUN, TrainedParts, choose_trained, merge_release, needs_float32
 from ..models.attention import attention_of_parts
 from ..models.build import Vocabulary, build_config, build_processor, halve_frozen
 from ..models.checkpoints import identify, load_config, load_model, refuse_absent, written_whole
@@ -97,7 +97,8 @@ def build_model(config: ExperimentConfig, samples: Iterable[Sample]) -> tuple[Tr
     tokenizer = load_tokenizer(config.model, samples)
     training, losses = config.training, config.training.losses
     processor = build_processor(config.model, tokenizer, losses.mask_size)
-    model, fresh = start_model(config.model, build_config(config.model, Vocabulary.of(tokenizer)))
+    whole = needs_float32(training.trainable, training.lora)
+    model, fresh = start_model(config.model, build_config(config.model, Vocabulary.of(tokenizer)), whole)
     transformers.set_seed(config.seed)  # the adapter starts alike, whatever was drawn for the weights before
     parts = choose_trained(model, training.trainable, training.lora, tokenizer, masks=losses.draw)
     if not losses.draw:
@@ -118,8 +119,13 @@ def build_model(config: ExperimentConfig, samples: Iterable[Sample]) -> tuple[Tr
     return parts, processor
 
 
-def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> tuple[LlavaCorrForConditionalGeneration, list[str]]:
+def start_model(
+    section: ModelSection, wanted: LlavaCorrConfig, whole: Sequence[str] = ()
+) -> tuple[LlavaCorrForConditionalGeneration, list[str]]:
     """The weights an experiment starts from, and the parameters that no weights were given for.
+
+    Args:
+        whole: parts to load in float32, whatever frozen weights are held in.
 
     Raises:
         ConfigError: they are of another model, or a trunk in 4 bits without weights to load.
@@ -139,7 +145,13 @@ def start_model(section: ModelSection, wanted: LlavaCorrConfig) -> tuple[LlavaCo
         start_positions(model)
         return model, [name for name, _ in model.named_parameters()]
     check_same_model(wanted, load_config(section.weights), where=section.weights)
-    model = load_model(section.weights, attn_implementation=attention, quantise_trunk=section.quantise_trunk)
+    model = load_model(
+        section.weights,
+        attn_implementation=attention,
+        quantise_trunk=section.quantise_trunk,
+        dtype=getattr(torch, section.frozen_dtype),
+        whole=whole,
+    )
     fresh, dropped = recompose(model, wanted)
     if fresh or dropped:
         parts = sorted({".".join(name.split(".")[:2]) for name in fresh})

@@ -28,6 +28,7 @@ def test_batch_size_changes_nothing(toy, predictor):
 
 def test_masks_of_a_forced_answer_equal_teacher_forcing(toy, predictor, monkeypatch):
     """Let the model 'generate' the true answers: its masks are then those of the training forward."""
+    predictor.max_new_tokens = 128  # room for what is forced
     model, processor, samples = toy
     chosen = [s for s in samples if s.targets][:3]
     eos, pad = processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id
@@ -101,6 +102,7 @@ def test_instructions_that_cannot_be_asked(predictor, instruction):
 @pytest.mark.parametrize("spelled", ["[seg]", "[SEG]", "[Seg]"])
 def test_a_seg_spelled_in_letters_draws_nothing_and_shifts_nothing(toy, predictor, monkeypatch, spelled):
     """What a byte-level tokenizer can write: the letters of [SEG] without its token."""
+    predictor.max_new_tokens = 128  # room for what is forced
     model, processor, samples = toy
     tokenizer = processor.tokenizer
     text = " <p> the red </p> [SEG] (IMAGE2)."
@@ -149,6 +151,7 @@ def forced(processor, *texts):
 
 
 def test_segment_gives_the_masks_of_each_picture(toy, predictor, monkeypatch):
+    predictor.max_new_tokens = 128  # room for what is forced
     model, processor, _ = toy
     text = (
         "The images show <p> the chair </p> [SEG] (IMAGE1) and <p> the bench </p> [SEG] (IMAGE2). "
@@ -167,8 +170,18 @@ def test_segment_gives_the_masks_of_each_picture(toy, predictor, monkeypatch):
     assert (first[0].mask.size, second[0].mask.size) == ((8, 10), (20, 6))
 
 
-@pytest.mark.parametrize(("what", "fault"), [("common_part", "did you mean 'common_parts'"), ("", "ask in words"),
-                                             (None, "ask in words"), (["common_parts"], "ask in words")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("what", "fault"),
+    [
+        ("common_part", "did you mean 'common_parts'"),
+        ("caption", "common_objects"),
+        ("referring", "common_objects"),
+        ("grounded_caption", "common_objects"),
+        ("", "ask in words"),
+        (None, "ask in words"),
+        (["common_parts"], "ask in words"),
+    ],
+)
 def test_what_cannot_be_segmented_is_named(predictor, what, fault):
     predictor.set_images([np.zeros((8, 8, 3), np.uint8)])
     with pytest.raises(SampleError) as caught:
@@ -201,3 +214,24 @@ def test_pictures_are_encoded_once_for_all_questions(toy):
                                        (pictures[1:], "Find the common objects.", other)):  # fmt: skip
         fresh.set_images(chosen)
         assert fresh.ask(question) == expected
+
+
+def test_answers_end_with_the_context_whatever_the_batch(toy):
+    """Some questions leave less room than others; a short neighbour neither gives nor takes any."""
+    model, processor, samples = toy
+    chosen = [samples[0], samples[1].model_copy(update={"turns": (samples[1].turns[0].model_copy(
+        update={"user": samples[1].turns[0].user + " Name them, please, one after the other."}),)})]  # fmt: skip
+    predictor = Predictor(stir(copy.deepcopy(model), seed=3), processor, max_new_tokens=12)
+    dialogues = [to_dialogue(s, with_answers=False) for s in chosen]
+    lengths = [len(processor.encode(d).ids) for d in dialogues]
+    assert lengths[1] > lengths[0] + 2
+    predictor.model.config.text_config.max_position_embeddings = lengths[1] + 3
+    together = list(predictor.predict(chosen, progress=False))
+    alone = list(predictor.predict(chosen, batch_size=1, progress=False))
+    assert together == alone
+    assert "cut at 3 new tokens, where the context ends" in together[1].trail
+    assert len(together[0].text) > len(together[1].text)
+    predictor.model.config.text_config.max_position_embeddings = lengths[1]
+    with pytest.raises(SampleError, match="no room for an answer") as caught:
+        list(predictor.predict(chosen, progress=False))
+    assert caught.value.where == chosen[1].id

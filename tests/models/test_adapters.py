@@ -179,8 +179,10 @@ def test_a_base_with_other_weights_is_refused(tmp_path, samples, base):
     save_release(config, parts, folder, parts.tensors())
     moved = tmp_path / "moved"
     base.rename(moved)
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match="base of these trained parts is missing") as caught:
         load_model(folder)
+    assert str(base) in caught.value.where
+    assert "--base" in caught.value.mend
     load_model(folder, base=moved)
     weights = load_file(moved / "model.safetensors")
     weights["seg_projection.layers.0.bias"] += 1
@@ -243,3 +245,41 @@ def test_frozen_weights_in_half_precision(tmp_path, samples, base):
     assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
     folder = train(config)
     assert load_model(folder / "model").dtype == torch.float32
+
+
+def test_training_in_half_precision_starts_from_every_bit_of_what_is_trained(tmp_path, samples, base):
+    """Loaded in bfloat16 at once, the model is the one that was loaded whole and then halved; on trained parts, too."""
+    rows = ("training.lora={rank: 2, alpha: 4, dropout: 0, token_rows: ['[SEG]']}",)
+    first = small_config(tmp_path, *PAPER, *rows, f"model.weights={base}")
+    parts, processor = build_model(first, samples)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in parts.model.parameters():
+            if p.requires_grad:
+                p.add_(0.05 * torch.randn(p.shape, generator=generator))
+    save_release(first, parts, tmp_path / "parts", parts.tensors())
+    processor.save_pretrained(tmp_path / "parts")
+    for weights in (base, tmp_path / "parts"):
+        halved = ("model.frozen_dtype=bfloat16", "training.bf16=true")
+        found = build_model(small_config(tmp_path, *PAPER, *rows, *halved, f"model.weights={weights}"), samples)[
+            0
+        ].model
+        whole = build_model(small_config(tmp_path, *PAPER, *rows, f"model.weights={weights}"), samples)[0].model
+        theirs = dict(whole.named_parameters())
+        for name, p in found.named_parameters():
+            assert p.dtype == (torch.float32 if p.requires_grad else torch.bfloat16), name
+            drawn = ".lora_A." in name  # by PEFT, in the number format of the layer it is for
+            assert torch.allclose(p, theirs[name].to(p.dtype), rtol=0.01 if drawn else 0, atol=0), name
+        buffers = dict(whole.named_buffers())
+        assert all(torch.equal(v, buffers[n]) and v.dtype == buffers[n].dtype for n, v in found.named_buffers())
+
+
+def test_an_adapter_of_other_shapes_is_named(tmp_path, samples, base):
+    config = small_config(tmp_path, *PAPER, f"model.weights={base}")
+    parts, _ = build_model(config, samples)
+    save_release(config, parts, tmp_path / "release", parts.tensors())
+    file = tmp_path / "release" / "adapter_model.safetensors"
+    tensors = {name: value[..., :-1].contiguous() for name, value in load_file(file).items()}
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="adapter and base do not fit"):
+        load_model(tmp_path / "release")

@@ -1,15 +1,17 @@
 """Model folders: only whole and fitting ones are loaded, and what is written is whole or not there."""
 
 import json
+import os
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from llava_corr.errors import CheckpointError, StorageError
+from llava_corr.errors import CheckpointError, LlavaCorrError, StorageError
 from llava_corr.inference.predictor import Predictor
 from llava_corr.models.checkpoints import identify, load_config, load_model, load_processor, written_whole
+from llava_corr.models.modeling import LlavaCorrForConditionalGeneration
 
 
 @pytest.fixture
@@ -139,3 +141,133 @@ def test_a_file_without_a_header_has_no_fingerprint(folder):
     (folder / "model.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(CheckpointError, match="no safetensors file"):
         identify(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.json", "[]"),
+        ("config.json", '{"vision_config": {"model_type": 3}}'),
+        ("tokenizer.json", "{}"),
+        ("tokenizer.json", "[3]"),
+        ("tokenizer_config.json", "[]"),
+        ("processor_config.json", "[]"),
+        ("processor_config.json", '{"image_processor": 4}'),
+        ("model.safetensors", "no tensors at all"),
+    ],
+)
+def test_files_of_no_sense_are_named_errors(folder, name, text):
+    (folder / name).write_text(text)
+    with pytest.raises(LlavaCorrError):
+        Predictor.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("fault", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("a bug"), KeyError("x")])
+def test_what_is_not_the_files_fault_is_let_through(folder, monkeypatch, fault):
+    def fail(*_, **__):
+        raise fault
+
+    monkeypatch.setattr(LlavaCorrForConditionalGeneration, "from_pretrained", fail)
+    with pytest.raises(type(fault)):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("whole", [(), ("adaptation", "trunk.lm_head"), ("all",)])
+def test_16_bits_are_read_as_such_but_for_what_stays_whole(toy, folder, whole):
+    """What is held in float32 keeps every bit; buffers too; the rest is what rounding the whole model would give."""
+    expected = toy[0].state_dict()
+    model = load_model(folder, dtype=torch.bfloat16, whole=whole)
+    for name, value in model.state_dict().items():
+        kept = "all" in whole or (bool(whole) and name.startswith(whole))
+        assert value.dtype == (torch.float32 if kept else torch.bfloat16), name
+        assert torch.equal(value, expected[name].to(value.dtype)), name
+    for (name, value), (_, other) in zip(model.named_buffers(), toy[0].named_buffers(), strict=True):
+        assert value.dtype == other.dtype, name
+        assert torch.equal(value, other), name
+
+
+def test_answers_in_16_bits_are_those_of_a_rounded_model(toy, folder):
+    predictor = Predictor.from_pretrained(folder, dtype="bfloat16")
+    expected = load_model(folder).to(torch.bfloat16).state_dict()
+    assert all(torch.equal(v, expected[n]) for n, v in predictor.model.state_dict().items())
+
+
+def test_each_rank_loads_4_bits_onto_its_own_gpu(folder, monkeypatch):
+    pytest.importorskip("bitsandbytes")
+    asked = []
+
+    def note(*_, **options):
+        asked.append(options["device_map"])
+        raise ValueError("enough")
+
+    monkeypatch.setattr(LlavaCorrForConditionalGeneration, "from_pretrained", note)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    for rank in ("0", "3"):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        with pytest.raises(CheckpointError):
+            load_model(folder, quantise_trunk=True)
+    assert asked == [{"": 0}, {"": 3}]
+
+
+def write(target, text):
+    with written_whole(target) as part:
+        part.mkdir()
+        (part / "a.txt").write_text(text)
+
+
+def test_a_crash_while_folders_are_exchanged_loses_nothing(tmp_path, monkeypatch):
+    target, aside = tmp_path / "model", tmp_path / "model.old"
+    write(target, "first")
+    moves, replace = [], os.replace
+
+    def crash(source, goal):
+        moves.append(source)
+        if len(moves) == 2:
+            raise KeyboardInterrupt  # between the two moves: neither is undone
+        replace(source, goal)
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        write(target, "second")
+    monkeypatch.undo()
+    assert not target.exists()
+
+    def fail():
+        with written_whole(target):
+            assert (target / "a.txt").read_text() == "first"
+            raise OSError(28, "disk full")
+
+    with pytest.raises(StorageError):
+        fail()
+    assert (target / "a.txt").read_text() == "first"
+    shutil.copytree(target, aside)  # a crash before the old folder was removed
+    write(target, "third")
+    assert (target / "a.txt").read_text() == "third"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_move_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
+    target = tmp_path / "model"
+    write(target, "first")
+    replace = os.replace
+
+    def fail(source, goal):
+        if str(source).endswith(".part"):
+            raise OSError(5, "input/output error")
+        replace(source, goal)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(StorageError, match="input/output"):
+        write(target, "second")
+    assert (target / "a.txt").read_text() == "first"
+
+
+def test_what_is_moved_is_on_the_disk(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (synced.append(os.readlink(f"/proc/self/fd/{handle}")), fsync(handle))
+    )
+    write(tmp_path / "model", "first")
+    names = [os.path.relpath(path, tmp_path) for path in synced]
+    assert names == ["model.part/a.txt", "model.part", "."]

@@ -56,6 +56,37 @@ for repo in ("a/b/c", "me/refused"):
         print(error.where, "hf auth login" in error.mend)
 """
 
+BASE = """
+import json, shutil, sys
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+from llava_corr.models.checkpoints import identify, load_model
+folder = Path(sys.argv[1])
+parts = folder.parent / "parts"
+parts.mkdir()
+name = "seg_projection.layers.0.bias"
+tensors = {name: torch.full_like(load_model(folder).state_dict()[name], 3.0)}
+save_file(tensors, parts / "trained.safetensors")
+shutil.copy(folder / "config.json", parts)
+base = {"path": "me/base", "fingerprint": sys.argv[2]}
+manifest = {"base": base, "adapter": False, "tensors": {name: list(tensors[name].shape)}}
+(parts / "trained.json").write_text(json.dumps(manifest))
+again = load_model(parts).state_dict()
+assert all(torch.equal(value, again[n]) for n, value in load_model(folder).state_dict().items() if n != name)
+assert again[name].eq(3).all()
+assert identify("me/base")["fingerprint"] == sys.argv[3] != sys.argv[2]
+"""
+
+AGAIN = """
+import sys
+from llava_corr.models.checkpoints import load_model
+model = load_model(sys.argv[1])
+if len(sys.argv) > 2:
+    model.trunk.lm_head.weight.data += 1
+model.push_to_hub("me/base")
+"""
+
 
 def run(code, hub, home, *arguments):
     words = [sys.executable, "-c", code, *map(str, arguments)]
@@ -91,3 +122,14 @@ def test_pushed_and_loaded_back_by_id(folder, tmp_path):
             "me/nothing True", "a/b/c True", "me/refused True",
         ]  # fmt: skip
         assert "me/refused" not in hub.repositories
+
+
+def test_a_base_on_the_hub_is_loaded_at_the_commit_that_was_trained_on(folder, tmp_path):
+    with serve() as hub:
+        commits = []
+        for more in ((), ("changed",)):
+            pushed = run(AGAIN, hub, tmp_path / "one", folder, *more)
+            assert pushed.returncode == 0, pushed.stderr[-3000:]
+            commits.append(hub.files("me/base")[0])
+        loaded = run(BASE, hub, tmp_path / "two", folder, *commits)
+        assert loaded.returncode == 0, loaded.stderr[-3000:]

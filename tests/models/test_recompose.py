@@ -1,5 +1,6 @@
 """One base for every composition: what stays is taken over, what is new starts fresh and must be trained."""
 
+import copy
 import functools
 
 import pytest
@@ -11,6 +12,7 @@ from llava_corr.errors import ConfigError
 from llava_corr.models.adapters import TrainedParts
 from llava_corr.models.checkpoints import load_model
 from llava_corr.models.correspondence import ZeroLinear
+from llava_corr.models.recompose import recompose
 from llava_corr.training.sft import build_model, save_release
 
 PAPER = ("training.lora={dropout: 0}", "training.trainable=[correspondence.attention, adaptation]")
@@ -142,3 +144,12 @@ def test_from_scratch_all_parts_or_all_words_are_trained(tmp_path):
     build_model(small_config(tmp_path, "model.random_frozen=false"), samples)
     words = ("training.losses.mask=0", "training.losses.dice=0")
     build_model(small_config(tmp_path, "model.random_frozen=false", *words), samples)
+
+
+def test_new_parts_go_where_the_others_are(toy):
+    model = copy.deepcopy(toy[0]).to("meta")
+    wanted = copy.deepcopy(model.config)
+    wanted.adaptation_layers = [0, 1]
+    fresh, _ = recompose(model, wanted)
+    assert fresh
+    assert {p.device.type for p in model.parameters()} == {"meta"}

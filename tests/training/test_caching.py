@@ -14,7 +14,8 @@ from training_runs import arguments, finish, log_of
 from llava_corr.cli import main
 from llava_corr.datasets import collate
 from llava_corr.datasets.collate import Collator
-from llava_corr.datasets.feature_cache import FeatureCache
+from llava_corr.datasets.feature_cache import FeatureCache, picture_keys
+from llava_corr.datasets.images import dialogue_key
 from llava_corr.errors import FeatureCacheError, ImageError
 from llava_corr.models.modeling import LlavaCorrForConditionalGeneration
 from llava_corr.record_files import write_samples
@@ -90,7 +91,13 @@ def no_towers(monkeypatch):
 )
 def test_the_loss_curve_is_that_of_uncached_towers(tmp_path, samples, no_towers, bf16, dtype, rel):
     write_samples(tmp_path / "validation.jsonl", toy_samples(tmp_path / "more", 11)[8:])
-    more = (f"training.bf16={bf16}", f"data.validation={tmp_path / 'validation.jsonl'}", "training.save_steps=3")
+    plainly = "training.deepspeed=null"  # which is how train() runs here
+    more = (
+        f"training.bf16={bf16}",
+        plainly,
+        f"data.validation={tmp_path / 'validation.jsonl'}",
+        "training.save_steps=3",
+    )
     built = build_cache(frozen(tmp_path, *more), tmp_path / "cache", batch_size=4, dtype=getattr(torch, dtype))
     assert built.added == built.pictures == 22 == len(FeatureCache(tmp_path / "cache"))
     plain = train(frozen(tmp_path, "name=plain", *more))
@@ -230,7 +237,7 @@ def test_nothing_to_cache_is_refused(tmp_path, samples, cache):
         (("model.correspondence.image_size=16",), "other pictures for the DINOv2"),
         (("model.grounding.num_attention_heads=4",), "other configuration of the grounding tower"),
         (("training.bf16=true",), "other arithmetic of the vision tower"),
-        (("model.frozen_dtype=bfloat16",), "other number format of the vision tower's weights"),
+        (("model.frozen_dtype=bfloat16", "training.bf16=true"), "other number format of the vision tower's weights"),
         (("model.vision.feature_layer=-2",), "other configuration of the vision tower"),
     ],
 )
@@ -367,3 +374,29 @@ def test_ranks_train_from_one_cache(tmp_path, layout):
     start = [str(Path(sys.executable).parent / "torchrun"), "--standalone", "--nproc-per-node", "2"]
     finish([*start, *arguments(tmp_path, *FROZEN, features, *more, f"name={layout}")])
     assert curve(tmp_path / layout) == pytest.approx(curve(alone), rel=1e-4)
+
+
+@pytest.mark.parametrize("deepspeed", ["zero2.json", "null"])
+def test_features_in_bfloat16_are_those_of_the_arithmetic_of_the_run(tmp_path, samples, deepspeed, monkeypatch):
+    """On weights in bfloat16 under DeepSpeed, under autocast without; only towers are moved to the device."""
+    config = frozen(tmp_path, "training.bf16=true", f"training.deepspeed={deepspeed}")
+    monkeypatch.setattr(LlavaCorrForConditionalGeneration, "to", None)
+    build_cache(config, tmp_path / "cache")
+    monkeypatch.undo()
+    cache = FeatureCache(tmp_path / "cache")
+    parts, processor = build_model(config, samples)
+    (arithmetic,) = {v for k, v in cache.made["patches"].items() if k.startswith("arithmetic")}
+    pure = deepspeed != "null"
+    assert ("weights too" in arithmetic) == pure
+    model = parts.model.eval().bfloat16() if pure else parts.model.eval()
+    image = samples[0].images[0]
+    pixels = processor.pixels([np.asarray(Image.open(image.path))], grounding=True)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=not pure):
+        expected = model.look(pixels["pixel_values"])[0].bfloat16()
+    keys = picture_keys([image], blind=False)
+    found = cache.load(keys[dialogue_key(image, blind=False)], ["patches"])["patches"]
+    assert torch.allclose(found.float(), expected.float(), atol=0.05)
+    other = config.model_copy(update={"training": config.training.model_copy(
+        update={"deepspeed": None if pure else "zero2.json"})})  # fmt: skip
+    assert made_with(config, parts.model, processor).keys() == made_with(other, parts.model, processor).keys()
+    assert made_with(config, parts.model, processor) != made_with(other, parts.model, processor)
