@@ -1,13 +1,16 @@
 """``predict --images``: a record and a picture of it, and every option that does not fit named."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from llava_corr import cli
 from llava_corr.inference.show import draw_answers
+from llava_corr.models.checkpoints import identify
 from llava_corr.records import Mask, Prediction, Segment
 
 
@@ -102,3 +105,22 @@ def test_phrases_wear_the_colours_of_their_masks():
     drawn = draw_answers([grey], [("Which?", answer)], ["a.jpg"])
     below = drawn[-40:]
     assert (below == label_colours(["leg"])["leg"]).all(-1).sum() > 100
+
+
+def test_a_base_that_was_moved_is_named(tmp_path, tiny_run, pictures, capsys):
+    base, parts = tmp_path / "base", tmp_path / "parts"
+    shutil.copytree(tiny_run[0] / "model", base)
+    shutil.copytree(base, parts, ignore=shutil.ignore_patterns("*.safetensors"))
+    name = "seg_projection.layers.0.bias"
+    tensors = {name: load_file(base / "model.safetensors")[name]}
+    save_file(tensors, parts / "trained.safetensors")
+    manifest = {"base": identify(base), "adapter": False, "tensors": {name: list(tensors[name].shape)}}
+    (parts / "trained.json").write_text(json.dumps(manifest))
+    moved = base.rename(tmp_path / "moved")
+    words = ("--model", parts, "--images", *pictures, "--ask", "What do they share?", "--out", tmp_path / "a.json")
+    assert predict(*words) == 2
+    errors = capsys.readouterr().err
+    assert "the base of these trained parts is missing" in errors
+    assert str(base) in errors
+    assert "--base" in errors
+    assert predict(*words, "--base", moved) == 0
