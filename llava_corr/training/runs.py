@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from .checkpointing import Checkpoints
 
 logger = logging.getLogger(__name__)
 
-LOCK = "lock"
+CONFIG, LOCK = "config.yaml", "lock"
 Inputs = dict[str, dict[str, str]]  # by key of the configuration: path and fingerprint
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "deepspeed", "pycocotools", "numpy", "pillow")
@@ -35,7 +35,7 @@ def check_run(config: ExperimentConfig) -> None:
     Raises:
         ConfigError: the folder holds another configuration.
     """
-    saved = config.run_dir / "config.yaml"
+    saved = config.run_dir / CONFIG
     if saved.exists() and read_text(saved, ConfigError) != config.to_yaml():
         raise ConfigError(
             "the run folder holds another configuration",
@@ -61,6 +61,7 @@ def locked(folder: Path) -> Iterator[ConfigError | None]:
     if ranks.rank() != 0:
         yield None
         return
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     with storage_errors(folder / LOCK):
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / LOCK).open("w")
@@ -78,7 +79,14 @@ def locked(folder: Path) -> Iterator[ConfigError | None]:
                 raise refused from None
         except OSError as cause:
             logger.info("%s: this file system has no locks (%s); see that nobody else trains there", folder, cause)
-        yield refused
+        try:
+            yield refused
+        finally:
+            if refused is None and not (folder / CONFIG).exists():  # no run began: leave nothing behind
+                (folder / LOCK).unlink(missing_ok=True)
+                with suppress(OSError):  # somebody else has put something there
+                    for path in new:
+                        path.rmdir()
 
 
 def inputs_of(config: ExperimentConfig) -> Inputs:
@@ -142,7 +150,7 @@ def prepare_run(config: ExperimentConfig, inputs: Inputs | None = None) -> Path:
     if inputs is not None:
         check_inputs(config, inputs)
     folder = config.run_dir
-    write_lines(folder / "config.yaml", config.to_yaml().splitlines())
+    write_lines(folder / CONFIG, config.to_yaml().splitlines())
     if not (folder / "run.json").exists():
         write_json(folder / "run.json", describe_run(config.seed))
     if inputs is not None and not Checkpoints(folder).complete():
@@ -153,7 +161,7 @@ def prepare_run(config: ExperimentConfig, inputs: Inputs | None = None) -> Path:
 def is_finished(config: ExperimentConfig) -> bool:
     """Whether the run folder holds this very experiment, with its model and its summary."""
     folder = config.run_dir
-    saved, facts = folder / "config.yaml", folder / "run.json"
+    saved, facts = folder / CONFIG, folder / "run.json"
     if not (saved.exists() and facts.exists() and (folder / "model").is_dir()):
         return False
     return read_text(saved, ConfigError) == config.to_yaml() and "steps" in read_json(facts, ConfigError)
