@@ -23,6 +23,7 @@ from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
 from ..models.recompose import NO_PART_OF_A_MODEL
 from ..records import ImageRef, Sample
+from . import ranks
 
 TOWERS = {"patches": "vision tower", "semantic": "DINOv2", "grounding_features": "grounding tower"}
 SIZES = "grounding_sizes"  # goes with the grounding features
@@ -62,14 +63,21 @@ def in_pure_bfloat16(config: ExperimentConfig) -> bool:
 
 
 def made_with(
-    config: ExperimentConfig, model: LlavaCorrForConditionalGeneration, processor: LlavaCorrProcessor
+    config: ExperimentConfig,
+    model: LlavaCorrForConditionalGeneration,
+    processor: LlavaCorrProcessor,
+    *,
+    launched: bool = True,
 ) -> dict[str, dict[str, str]]:
     """What the features of the frozen towers depend on, for a cache to keep and to compare.
+
+    Args:
+        launched: whether training is started by a launcher, without which DeepSpeed does not run.
 
     Takes as long as hashing the towers' weights, about a second a gigabyte.
     """
     arithmetic = "bfloat16" if config.training.bf16 else "float32"
-    if in_pure_bfloat16(config):
+    if launched and in_pure_bfloat16(config):
         arithmetic += ", weights too (training.deepspeed)"
     made = {}
     for name, tower in frozen_towers(model, masks=config.training.losses.draw).items():
@@ -145,7 +153,7 @@ def open_features(
             where=str(cache.folder),
             mend="leave it out of training.trainable, or build a cache for this experiment in another folder",
         )
-    made = made_with(config, model, processor)
+    made = made_with(config, model, processor, launched=ranks.launched())
     if not made:
         raise FeatureCacheError(
             "every image tower is trained: there is nothing to cache",

@@ -400,3 +400,7 @@ def test_features_in_bfloat16_are_those_of_the_arithmetic_of_the_run(tmp_path, s
         update={"deepspeed": None if pure else "zero2.json"})})  # fmt: skip
     assert made_with(config, parts.model, processor).keys() == made_with(other, parts.model, processor).keys()
     assert made_with(config, parts.model, processor) != made_with(other, parts.model, processor)
+    # no launcher started this process: a run of it would leave DeepSpeed out, and so be of the other kind
+    if pure:
+        with pytest.raises(FeatureCacheError, match="arithmetic of the vision tower"):
+            train(cached(tmp_path, "training.bf16=true", f"training.deepspeed={deepspeed}"))
