@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from deepspeed.runtime.zero import GatheredParameters
+from deepspeed.utils import safe_get_full_fp32_param
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset, Sampler
@@ -213,8 +214,11 @@ class DialogueTrainer(Trainer):
         state = self.parts.model.state_dict(keep_vars=True)
         out = {}
         for name in names:
-            with GatheredParameters([state[name]], enabled=hasattr(state[name], "ds_id")):
-                out[name] = state[name].detach().cpu().clone()
+            value = state[name]
+            # DeepSpeed trains in float32 and keeps a rounded copy in the model
+            master = safe_get_full_fp32_param(value) if self.zero_stage and value.requires_grad else None
+            with GatheredParameters([value], enabled=hasattr(value, "ds_id")):
+                out[name] = (value if master is None else master).detach().cpu().clone()
         ruined = [name for name, value in out.items() if value.is_floating_point() and not value.isfinite().all()]
         if ruined:
             raise TrainingError(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from toy import SMALL, small_config, write_toy
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -252,4 +253,7 @@ def test_deepspeed_launcher_trains(tmp_path):
         env=environment,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert (tmp_path / "tiny-calico" / "model" / "model.safetensors").is_file()
+    for held in ("checkpoints/checkpoint-2/trained", "model/model"):
+        weight = load_file(tmp_path / "tiny-calico" / f"{held}.safetensors")["trunk.lm_head.weight"]
+        assert weight.dtype == torch.float32  # DeepSpeed's own, not the model's rounded copy
+        assert (weight.bfloat16().float() != weight).any()
