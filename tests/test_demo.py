@@ -94,7 +94,11 @@ demo._follow(demo.Stage("long", [sys.executable, "-c", code], out / "never"), "l
 
 
 def test_no_stage_runs_on_after_an_interrupt(tmp_path):
-    caller = subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(tmp_path)], stderr=subprocess.PIPE)
+    caller = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
+    )
     pid = tmp_path / "pid"
     patience = time.monotonic() + 60
     while not (pid.exists() and pid.read_text()) and time.monotonic() < patience:
