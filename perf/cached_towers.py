@@ -119,7 +119,9 @@ def main() -> None:
         samples = draw_samples(folder, args.pictures)
         write_samples(folder / "train.jsonl", samples)
         places = [f"data.train={folder / 'train.jsonl'}", f"data.features={folder / 'cache'}"]
-        config = load_config("tiny/calico.yaml", [*FROZEN, "model.random_frozen=true", *places])
+        config = load_config(
+            "tiny/calico.yaml", [*FROZEN, "model.random_frozen=true", "training.deepspeed=null", *places]
+        )
         built, _, processor = timed(lambda: build_cache(config, folder / "cache"))
         processor -= timed(lambda: build_cache(config, folder / "cache"))[2]  # the model's building and hashing
         seconds = measure(config, samples, args.steps)
