@@ -102,6 +102,15 @@ def usual_mode(path: str | Path) -> None:
     os.chmod(path, 0o666 & ~_umask())
 
 
+def sync_to_disk(path: str | Path) -> None:
+    """Waits until a file, or a folder's list of names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _umask() -> int:
     current = os.umask(0)
     os.umask(current)

@@ -21,7 +21,7 @@ from transformers.utils import CONFIG_NAME, cached_file
 from transformers.utils.hub import extract_commit_hash
 
 from ..errors import CheckpointError, ConfigError, StorageError
-from ..files import usual_mode
+from ..files import sync_to_disk, usual_mode
 from .adapters import ALL, MANIFEST, is_adapter, merge_release, read_trained, touched
 from .configuration import LlavaCorrConfig
 from .modeling import LlavaCorrForConditionalGeneration
@@ -305,7 +305,7 @@ def written_whole(folder: Path, *, here: bool = True) -> Iterator[Path]:
             for file in part.rglob("*.safetensors"):
                 usual_mode(file)
             for path in (*part.rglob("*"), part):
-                _sync(path)
+                sync_to_disk(path)
             if folder.exists():
                 os.replace(folder, aside)
             try:
@@ -314,7 +314,7 @@ def written_whole(folder: Path, *, here: bool = True) -> Iterator[Path]:
                 if aside.exists():
                     os.replace(aside, folder)
                 raise
-            _sync(folder.parent)
+            sync_to_disk(folder.parent)
             if aside.exists():
                 shutil.rmtree(aside)
     except (OSError, SafetensorError) as cause:
@@ -333,12 +333,3 @@ def _tidy(folder: Path, part: Path, aside: Path) -> None:
         shutil.rmtree(aside)
     elif aside.exists():
         os.replace(aside, folder)
-
-
-def _sync(path: Path) -> None:
-    """Waits until a file, or a folder's list of names, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

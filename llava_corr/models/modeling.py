@@ -6,7 +6,7 @@ then place), U distinct images among them, Q query tokens, K [SEG] tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
-from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput
 
@@ -24,6 +23,7 @@ from ..losses.mask import dice_loss, pixel_loss, resize_logits, valid_canvas
 from .configuration import LlavaCorrConfig
 from .correspondence import CorrespondenceAdaptation, CorrespondenceExtraction, ImagePositions, Injection, ZeroLinear
 from .grounding import Grounding, SegProjection
+from .passes import in_passes, normalise
 from .trunks.vicuna import VicunaTrunk
 from .visual_tokens import QFormerTokens, VisualTokens
 
@@ -140,7 +140,7 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         tower = self.visual_tokens
 
         def encode(pixels: Tensor) -> Tensor:
-            return tower.look(_normalise(pixels, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD).to(self.dtype))
+            return tower.look(normalise(pixels, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD).to(self.dtype))
 
         return self._in_passes(tower.vision_model, encode, pixel_values)
 
@@ -149,7 +149,7 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         tower = self.correspondence
 
         def encode(pixels: Tensor) -> Tensor:
-            return tower.look(_normalise(pixels, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD).to(self.dtype))
+            return tower.look(normalise(pixels, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD).to(self.dtype))
 
         return self._in_passes(tower.semantic_model, encode, semantic_pixels)
 
@@ -159,7 +159,7 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         def encode(pixels: Tensor, sizes: Tensor) -> Tensor:
             side = pixels.shape[-1]
             inside = valid_canvas(sizes, side, side)[:, None]
-            normal = _normalise(pixels, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+            normal = normalise(pixels, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
             return self.grounding.encode((normal * inside).to(self.dtype))
 
         return self._in_passes(self.grounding.sam.vision_encoder, encode, grounding_pixels, grounding_sizes)
@@ -194,20 +194,7 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
         return found
 
     def _in_passes(self, tower: nn.Module, encode: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """``encode`` over the pictures, a few at a time; frozen towers keep no graph.
-
-        Under ZeRO-3 every rank runs the same number of passes, since each gathers weights from all ranks.
-        """
-        count = len(inputs[0])
-        longest = self.max_images_per_tower_pass or count
-        trained = any(p.requires_grad for p in tower.parameters())
-        passes = -(-count // longest)
-        most = _most_passes(passes, inputs[0])  # before the first pass: ranks must meet in one order
-        with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
-            found = [encode(*(x[k * longest : (k + 1) * longest] for x in inputs)) for k in range(passes)]
-            idle = [encode(*(x[:1] for x in inputs)) for _ in range(most - passes)]
-        whole = torch.cat(found) if passes > 1 else found[0]
-        return whole + 0.0 * torch.cat(idle).sum() if idle and trained else whole
+        return in_passes(tower, encode, inputs, self.max_images_per_tower_pass)
 
     # ---- language ----------------------------------------------------------------------------------------------------
 
@@ -346,13 +333,23 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
             masks = len(seg_image)
             output.mask_logits = mask_logits[:masks]
             losses_of_masks = self._mask_losses(mask_logits, mask_targets, grounding_sizes[seg_image])
-        if labels is None:
-            return output
+        return output if labels is None else self._train(output, labels, losses_of_masks, masks, loss_denominators)
+
+    def _train(
+        self,
+        output: LlavaCorrOutput,
+        labels: Tensor,
+        losses_of_masks: tuple[Tensor, Tensor],
+        masks: int,
+        denominators: Tensor | None,
+    ) -> LlavaCorrOutput:
+        """Adds the losses: only positions whose next token is trained go through the output layer."""
+        assert output.hidden_states is not None
         trained = labels[:, 1:] != IGNORE_INDEX
-        logits_TV = self.trunk.lm_head(hidden_BSD[:, :-1][trained])
+        logits_TV = self.trunk.lm_head(output.hidden_states[:, :-1][trained])
         language, tokens = language_loss(logits_TV, labels[:, 1:][trained])
         counts = torch.stack([tokens, torch.tensor(masks, device=tokens.device)])
-        return self._weigh(output, torch.stack([language, *losses_of_masks]), counts, loss_denominators)
+        return self._weigh(output, torch.stack([language, *losses_of_masks]), counts, denominators)
 
     def _draw_at_least_one(
         self, hidden_BSD: Tensor, seg_positions: Tensor, seg_image: Tensor, features_UGhw: Tensor
@@ -421,18 +418,3 @@ def _rest_frozen(module: nn.Module) -> bool | None:
                 child.eval()
         return True
     return False if found else None
-
-
-def _most_passes(passes: int, like: Tensor) -> int:
-    """The most tower passes of any rank under ZeRO-3; elsewhere the rank's own."""
-    if not (torch.distributed.is_initialized() and is_deepspeed_zero3_enabled()):
-        return passes
-    most = torch.tensor(passes, device=like.device)
-    torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
-    return int(most)
-
-
-def _normalise(pixels_NCHW: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Pictures travel as uint8; the statistics are for the 0..1 scale."""
-    mean_C, std_C = (torch.tensor(v, device=pixels_NCHW.device).view(1, 3, 1, 1) for v in (mean, std))
-    return (pixels_NCHW.float() / 255 - mean_C) / std_C

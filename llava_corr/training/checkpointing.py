@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from ..errors import CheckpointError, StorageError
-from ..files import read_json, write_json
+from ..files import read_json, sync_to_disk, write_json
 from . import ranks
 
 logger = logging.getLogger(__name__)
@@ -113,7 +112,7 @@ class Checkpoints:
         if missing:
             return f"the files of ranks {missing} are not here; all machines must share the output folder"
         if self.log.exists():
-            _sync(self.log)
+            sync_to_disk(self.log)
         files = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
         facts = {
             "step": step,
@@ -123,8 +122,8 @@ class Checkpoints:
             "files": files,
         }
         write_json(folder / MARKER, facts)
-        _sync(folder)
-        _sync(self.root)
+        sync_to_disk(folder)
+        sync_to_disk(self.root)
         for old in self.complete()[self.keep :]:
             _remove(old)
         return None
@@ -193,18 +192,10 @@ def _remove(folder: Path) -> None:
 def _flush(folder: Path) -> None:
     for path in [*folder.rglob("*"), folder]:
         try:
-            _sync(path)
+            sync_to_disk(path)
         except FileNotFoundError:
             if path.suffix != ".part":  # files.py gave it its name in between; its folder is flushed last
                 raise
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _not_written(folder: Path, reason: str) -> StorageError:
