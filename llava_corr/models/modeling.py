@@ -7,7 +7,6 @@ then place), U distinct images among them, Q query tokens, K [SEG] tokens.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.utils import ModelOutput
 
 from ..errors import CountMismatchError
 from ..losses.language import IGNORE_INDEX, language_loss
@@ -23,39 +21,10 @@ from ..losses.mask import dice_loss, pixel_loss, resize_logits, valid_canvas
 from .configuration import LlavaCorrConfig
 from .correspondence import CorrespondenceAdaptation, CorrespondenceExtraction, ImagePositions, Injection, ZeroLinear
 from .grounding import Grounding, SegProjection
+from .output import LlavaCorrOutput, LossWeights
 from .passes import in_passes, normalise
 from .trunks.vicuna import VicunaTrunk
 from .visual_tokens import QFormerTokens, VisualTokens
-
-
-@dataclass
-class LossWeights:
-    """Weights of the loss terms and the shape of the pixel loss (Calico section 3.5)."""
-
-    language: float = 1.0
-    mask: float = 2.0
-    dice: float = 0.5
-    focal_gamma: float = 2.0
-    focal_alpha: float = 0.25
-
-
-@dataclass
-class LlavaCorrOutput(ModelOutput):
-    """What one forward gives.
-
-    Attributes:
-        loss: weighted sum of the terms over their denominators.
-        loss_sums: 3 sums: language over tokens, mask and dice over masks (detached).
-        counts: 2 counts of this batch: trained tokens, masks.
-        mask_logits: K x h x w on the padded square canvas.
-        hidden_states: B x S x D after the trunk's final norm.
-    """
-
-    loss: Tensor | None = None
-    loss_sums: Tensor | None = None
-    counts: Tensor | None = None
-    mask_logits: Tensor | None = None
-    hidden_states: Tensor | None = None
 
 
 class LlavaCorrForConditionalGeneration(PreTrainedModel):

@@ -102,13 +102,8 @@ def build_cache(
     if not images:
         raise FeatureCacheError("no sample has a picture", where=data.train, mend="train on words without a cache")
     unique = {keys[dialogue_key(image, blind=data.blind)]: image for image in images}
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = parts.model.eval()
-    if in_pure_bfloat16(config):
-        _round(model)
-    for name, tower in towers(model, masks=masks).items():
-        if name in frozen:
-            tower.to(device)  # the trunk, most of the model, stays where it is
+    model, device = parts.model.eval(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    _prepare(config, model, frozen, device)
     autocast = config.training.bf16 and not in_pure_bfloat16(config)
     if dtype is None:
         dtype = torch.bfloat16 if config.training.bf16 else torch.float32
@@ -131,6 +126,17 @@ def build_cache(
     seconds = time.monotonic() - started
     size = sum(path.stat().st_size for path in Path(folder).iterdir())
     return Built(Path(folder), len(unique), len(missing), seconds, size)
+
+
+def _prepare(
+    config: ExperimentConfig, model: LlavaCorrForConditionalGeneration, frozen: Sequence[str], device: torch.device
+) -> None:
+    """Gives the frozen towers the arithmetic of the run, on the device; the trunk, most of the model, stays behind."""
+    if in_pure_bfloat16(config):
+        _round(model)
+    for name, tower in towers(model, masks=config.training.losses.draw).items():
+        if name in frozen:
+            tower.to(device)
 
 
 @torch.no_grad()

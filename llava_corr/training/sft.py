@@ -30,7 +30,8 @@ from ..models.attention import attention_of_parts
 from ..models.build import Vocabulary, build_config, build_processor, halve_frozen
 from ..models.checkpoints import identify, load_config, load_model, refuse_absent, written_whole
 from ..models.configuration import LlavaCorrConfig
-from ..models.modeling import LlavaCorrForConditionalGeneration, LossWeights
+from ..models.modeling import LlavaCorrForConditionalGeneration
+from ..models.output import LossWeights
 from ..models.processing import LlavaCorrProcessor
 from ..models.recompose import check_fresh_is_trained, check_same_model, recompose
 from ..models.scratch import start_positions
