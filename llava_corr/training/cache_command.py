@@ -8,19 +8,13 @@ from pathlib import Path
 
 from ..config import load_config
 from ..errors import ConfigError
+from .command import add_experiment
 
 logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        required=True,
-        nargs="+",
-        action="extend",
-        help="the experiment: YAML file, or a name in configs/; of several, each is laid over those before it",
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, may be repeated")
+    add_experiment(parser)
     parser.add_argument("--out", metavar="FOLDER", help="of the cache; by default data.features, or data/cache/NAME")
     parser.add_argument("--batch-size", type=int, default=8, help="pictures at once (default 8)")
     parser.add_argument(

@@ -14,7 +14,8 @@ from ..errors import ConfigError, LlavaCorrError
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_experiment(parser: argparse.ArgumentParser) -> None:
+    """``--config`` and ``--set``, which together name an experiment."""
     parser.add_argument(
         "--config",
         required=True,
@@ -23,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="YAML file, or a name in configs/; of several, each is laid over those before it",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, may be repeated")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_experiment(parser)
     parser.add_argument("--dry-run", action="store_true", help="build everything, print the plan, take no step")
     parser.add_argument(
         "--overfit", type=int, metavar="N", help="train and validate on the first N samples only, in a run of its own"
