@@ -13,6 +13,7 @@ from toy import small_config, write_toy
 from training_runs import arguments, comparable, finish, kill_after, log_of, weights
 from transformers import TrainerCallback
 
+from llava_corr import files
 from llava_corr.datasets.batching import PictureSharingSampler, SampleStream
 from llava_corr.errors import CheckpointError, StorageError
 from llava_corr.record_files import write_samples
@@ -198,7 +199,7 @@ def test_only_a_temporary_file_may_vanish_while_flushing(tmp_path, monkeypatch, 
             Path(path).unlink()
         return opened(path, flags, *mode)
 
-    monkeypatch.setattr(checkpointing.os, "open", vanish)
+    monkeypatch.setattr(files.os, "open", vanish)
 
     def write():
         with Checkpoints(tmp_path).writing(1, world_size=1, deepspeed=None, first_here=True) as folder:
