@@ -30,7 +30,7 @@ from llava_corr.files import write_json
 from llava_corr.inference.predictor import Predictor
 from llava_corr.record_files import write_samples
 from llava_corr.records import Prediction, Sample
-from llava_corr.training.sft import build_model
+from llava_corr.training.model import build_model
 
 WORDS = 8  # of the model's own choice in front of every plan
 BATCH = 8

@@ -30,7 +30,7 @@ from llava_corr.record_files import write_samples
 from llava_corr.records import ImageRef, Mask, Sample, Target, Turn
 from llava_corr.training.cache_building import build_cache
 from llava_corr.training.caching import open_features
-from llava_corr.training.sft import build_model
+from llava_corr.training.model import build_model
 
 SIDE, BATCH, WARM_UP = 256, 8, 3
 FROZEN = (

@@ -13,7 +13,7 @@ def toy(tmp_path_factory):
     """(model in eval mode, processor, samples) with fresh weights."""
     from toy import small_config, write_toy
 
-    from llava_corr.training.sft import build_model
+    from llava_corr.training.model import build_model
 
     folder = tmp_path_factory.mktemp("toy")
     samples = write_toy(folder, 12)

@@ -23,6 +23,7 @@ from transformers.utils.hub import extract_commit_hash
 from ..errors import CheckpointError, ConfigError, StorageError
 from ..files import sync_to_disk, usual_mode
 from .adapters import ALL, MANIFEST, is_adapter, merge_release, read_trained, touched
+from .attention import attention_of_parts
 from .configuration import LlavaCorrConfig
 from .modeling import LlavaCorrForConditionalGeneration
 from .processing import LlavaCorrProcessor
@@ -36,11 +37,16 @@ def load_config(path: str | Path) -> LlavaCorrConfig:
     """Configuration of a model folder or hub id.
 
     Raises:
-        CheckpointError: there is none, or it is broken.
+        CheckpointError: there is none, it is broken, or of another kind of model.
     """
     refuse_absent(path)
     with _named(path, *NO_SENSE):
-        return LlavaCorrConfig.from_pretrained(path)
+        kind = LlavaCorrConfig.get_config_dict(path)[0].get("model_type")
+        if kind == LlavaCorrConfig.model_type:
+            return LlavaCorrConfig.from_pretrained(path)
+    raise CheckpointError(  # transformers would fill in whatever is missing with the sizes of the full model
+        f"a model of type {kind!r}, not {LlavaCorrConfig.model_type!r}", where=f"{path}, {CONFIG_NAME}", mend=MEND
+    )
 
 
 def refuse_absent(path: str | Path) -> None:
@@ -96,7 +102,9 @@ def load_model(
         whole = [name for name in whole if not _overlap(name, "trunk.model.layers")]
     if dtype != torch.float32:
         options["whole"] = list(whole)
-    load_config(path)  # its faults have their own words
+    config = load_config(path)  # its faults have their own words
+    if isinstance(attention := options.get("attn_implementation"), str):
+        options["attn_implementation"] = attention_of_parts(attention, config)
     with _named(path):  # sizes that do not match are listed below, with the other faults
         if not folder.is_dir():
             options.setdefault("revision", _commit(str(path)))  # the one that identify() names

@@ -26,7 +26,8 @@ from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
 from ..records import ImageRef
 from .caching import SIZES, TOWERS, all_images, in_pure_bfloat16, made_with, tensor_names, towers
-from .sft import build_model, read_some
+from .model import build_model
+from .sft import read_some
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..config import ExperimentConfig
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, LlavaCorrError
 from ..files import read_json, read_text, storage_errors, write_json, write_lines
 from ..models.checkpoints import identify, refuse_absent
 from . import ranks
@@ -123,15 +123,33 @@ def check_inputs(config: ExperimentConfig, inputs: Inputs) -> None:
     Raises:
         ConfigError: the base or a samples file has other contents now.
     """
-    folder = config.run_dir
-    facts = folder / "run.json"
-    if not (facts.exists() and Checkpoints(folder).complete()):
+    if Checkpoints(config.run_dir).complete():
+        _compare_inputs(config.run_dir, inputs, "its checkpoints belong")
+
+
+def check_finished(config: ExperimentConfig) -> None:
+    """Compares what a finished run started from with what lies there now; what has been removed since is no fault.
+
+    Raises:
+        ConfigError: the base or a samples file has other contents now.
+    """
+    try:
+        inputs = inputs_of(config)
+    except LlavaCorrError as gone:
+        logger.info("what %s started from is gone: %s", config.run_dir, gone)
         return
-    then = read_json(facts, ConfigError).get("inputs") or inputs  # runs of earlier versions did not note them
+    _compare_inputs(config.run_dir, inputs, "its model belongs")
+
+
+def _compare_inputs(folder: Path, inputs: Inputs, what_belongs: str) -> None:
+    facts = folder / "run.json"
+    then = (read_json(facts, ConfigError) if facts.exists() else {}).get("inputs")
+    if not then:  # runs of earlier versions did not note them
+        return
     changed = [key for key, now in inputs.items() if then.get(key, {}).get("fingerprint") != now["fingerprint"]]
     if changed:
         raise ConfigError(
-            f"{' and '.join(changed)} changed since this run began: its checkpoints belong to the former contents",
+            f"{' and '.join(changed)} changed since this run began: {what_belongs} to the former contents",
             where=f"{folder}: " + ", ".join(f"{key} is {inputs[key]['path']}" for key in changed),
             mend="put the former files back, or give the run another name (--set name=...) to train on the new ones",
         )

@@ -11,7 +11,8 @@ from llava_corr.cli import main
 from llava_corr.datasets.collate import Collator
 from llava_corr.inference.predictor import Predictor
 from llava_corr.models.checkpoints import load_model, load_processor
-from llava_corr.training.sft import build_model, train
+from llava_corr.training.model import build_model
+from llava_corr.training.sft import train
 
 PAPER = ("training.lora={rank: 4, alpha: 8, dropout: 0, token_rows: ['[SEG]']}", "training.max_steps=2",
          "training.trainable=[correspondence.attention, adaptation, grounding.sam.mask_decoder]",

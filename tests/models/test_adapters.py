@@ -12,7 +12,8 @@ from llava_corr.datasets.collate import Collator
 from llava_corr.errors import CheckpointError, ConfigError
 from llava_corr.models.adapters import lora_pattern
 from llava_corr.models.checkpoints import identify, load_model
-from llava_corr.training.sft import build_model, save_release, train
+from llava_corr.training.model import build_model, save_release
+from llava_corr.training.sft import train
 
 PAPER = ("training.lora={rank: 4, alpha: 8, dropout: 0}",
          "training.trainable=[correspondence.attention, adaptation, grounding.sam.mask_decoder]")  # fmt: skip

@@ -8,7 +8,7 @@ from toy import small_config, write_toy
 from llava_corr.errors import ConfigError
 from llava_corr.models import attention
 from llava_corr.models.build import Vocabulary, build_config
-from llava_corr.training.sft import build_model, start_model
+from llava_corr.training.model import build_model, start_model
 
 VOCABULARY = Vocabulary(400, bos=1, eos=2, pad=0, image=5, seg=6)
 PARTS = ("visual_tokens.vision_model", "visual_tokens.qformer", "correspondence.semantic_model", "trunk",

@@ -9,7 +9,8 @@ from transformers import CLIPImageProcessor
 from llava_corr.datasets.collate import Collator
 from llava_corr.inference.predictor import Predictor
 from llava_corr.models.checkpoints import load_model
-from llava_corr.training.sft import build_model, train
+from llava_corr.training.model import build_model
+from llava_corr.training.sft import train
 
 CLIP = "model.vision={kind: clip, image_size: 32, patch_size: 8, feature_layer: -2}"
 COMMON = (CLIP, "model.qformer=null", "model.correspondence=null", "model.adaptation=null")

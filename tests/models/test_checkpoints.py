@@ -147,6 +147,8 @@ def test_a_file_without_a_header_has_no_fingerprint(folder):
     ("name", "text"),
     [
         ("config.json", "[]"),
+        ("config.json", "{}"),
+        ("config.json", '{"model_type": "llama"}'),
         ("config.json", '{"vision_config": {"model_type": 3}}'),
         ("tokenizer.json", "{}"),
         ("tokenizer.json", "[3]"),

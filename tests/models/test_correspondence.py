@@ -11,7 +11,7 @@ from transformers import DynamicCache
 from llava_corr.datasets.collate import Collator
 from llava_corr.errors import ConfigError
 from llava_corr.models.correspondence import ZeroLinear
-from llava_corr.training.sft import build_model
+from llava_corr.training.model import build_model
 
 NO_DINO = "model.correspondence=null"
 NO_CAM = "model.adaptation.guidance=false"

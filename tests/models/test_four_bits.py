@@ -13,7 +13,8 @@ from training_runs import comparable
 from llava_corr.datasets.collate import Collator
 from llava_corr.errors import ConfigError
 from llava_corr.models.checkpoints import load_config, load_model
-from llava_corr.training.sft import build_model, train
+from llava_corr.training.model import build_model
+from llava_corr.training.sft import train
 
 bnb = pytest.importorskip("bitsandbytes")
 

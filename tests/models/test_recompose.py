@@ -13,7 +13,7 @@ from llava_corr.models.adapters import TrainedParts
 from llava_corr.models.checkpoints import load_model
 from llava_corr.models.correspondence import ZeroLinear
 from llava_corr.models.recompose import recompose
-from llava_corr.training.sft import build_model, save_release
+from llava_corr.training.model import build_model, save_release
 
 PAPER = ("training.lora={dropout: 0}", "training.trainable=[correspondence.attention, adaptation]")
 NO_DINO, NO_ADAPTATION = "model.correspondence=null", "model.adaptation=null"

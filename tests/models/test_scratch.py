@@ -4,7 +4,7 @@ import pytest
 import torch
 from toy import small_config, write_toy
 
-from llava_corr.training.sft import build_model
+from llava_corr.training.model import build_model
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from toy import small_config, write_toy
 from llava_corr.cli import main
 from llava_corr.config import load_config
 from llava_corr.models.sizes import count_flops, measure
-from llava_corr.training.sft import build_model
+from llava_corr.training.model import build_model
 
 # Facts 1.3, 1.7, 4.1, 5.2: computed there from shapes, not from this code.
 CALICO = {

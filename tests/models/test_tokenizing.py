@@ -10,7 +10,7 @@ from llava_corr.datasets.collate import Collator
 from llava_corr.grammar import IMAGE, SPECIAL_TOKENS, ground
 from llava_corr.inference.predictor import Predictor
 from llava_corr.models.tokenizing import train_tokenizer
-from llava_corr.training.sft import build_model
+from llava_corr.training.model import build_model
 
 TEXTS = [
     f"The images show {ground('the chair', range(2))} and {ground('the drawer', (k,))}." for k in range(5)

@@ -8,7 +8,8 @@ from llava_corr.config import load_config
 from llava_corr.inference.predictor import Predictor
 from llava_corr.models.checkpoints import load_model
 from llava_corr.record_files import write_samples
-from llava_corr.training.sft import build_model, train
+from llava_corr.training.model import build_model
+from llava_corr.training.sft import train
 
 STEPS = ("training.max_steps=4", "training.batch_size=2", "training.gradient_accumulation=1", "training.warmup_steps=0",
          "training.learning_rate=0.01")  # fmt: skip

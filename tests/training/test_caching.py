@@ -23,7 +23,8 @@ from llava_corr.records import Turn
 from llava_corr.training import cache_building
 from llava_corr.training.cache_building import build_cache
 from llava_corr.training.caching import TOWERS, made_with, open_features
-from llava_corr.training.sft import build_model, train
+from llava_corr.training.model import build_model
+from llava_corr.training.sft import train
 
 FROZEN = (
     "training.lora={rank: 4, alpha: 8, dropout: 0}",

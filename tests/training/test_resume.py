@@ -19,8 +19,9 @@ from llava_corr.errors import CheckpointError, StorageError
 from llava_corr.record_files import write_samples
 from llava_corr.training import checkpointing
 from llava_corr.training.checkpointing import MARKER, Checkpoints
+from llava_corr.training.model import build_model
 from llava_corr.training.runs import prepare_run
-from llava_corr.training.sft import build_model, build_trainer, train
+from llava_corr.training.sft import build_trainer, train
 
 # Dropout, micro-batches, an epoch (7 samples) that ends inside a micro-batch, rows over several steps, frequent saves.
 HARD = ["model.qformer.dropout=0.1", "training.batch_size=2", "training.gradient_accumulation=2",

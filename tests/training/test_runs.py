@@ -16,9 +16,10 @@ from llava_corr.errors import CheckpointError, ConfigError
 from llava_corr.models.adapters import MANIFEST
 from llava_corr.models.checkpoints import identify
 from llava_corr.record_files import write_samples
-from llava_corr.training import sft
+from llava_corr.training import model, sft
+from llava_corr.training.model import build_model
 from llava_corr.training.runs import check_inputs, inputs_of, prepare_run
-from llava_corr.training.sft import build_model, build_trainer, train
+from llava_corr.training.sft import build_trainer, train
 
 STEPS = ("training.max_steps=4", "training.batch_size=2", "training.save_steps=2")
 PARTS = (
@@ -69,6 +70,12 @@ def test_another_base_and_other_samples_are_refused_by_name(tmp_path, monkeypatc
     write_samples(tmp_path / "train.jsonl", samples)
     monkeypatch.undo()
     assert (train(config) / "model").is_dir()
+
+    write_samples(tmp_path / "train.jsonl", samples[::-1])
+    with pytest.raises(ConfigError, match=r"data\.train changed since this run began: its model belongs"):
+        train(config)
+    (tmp_path / "train.jsonl").unlink()
+    assert (train(config) / "model").is_dir(), "a finished run needs its samples no more"
 
 
 def test_without_a_checkpoint_the_files_may_change(tmp_path):
@@ -127,13 +134,13 @@ def test_a_whole_release_is_not_merged_into_another_base(tmp_path, monkeypatch):
     samples = write_toy(tmp_path, 4)
     base, other = base_of(tmp_path), base_of(tmp_path, "other", seed=1)
     config = small_config(tmp_path, "name=run", f"model.weights={base}", *STEPS, *PARTS)
-    monkeypatch.setattr(sft, "writes_whole", lambda _: True)
+    monkeypatch.setattr(model, "writes_whole", lambda _: True)
     first = identify(base)
     parts, _ = build_model(config, samples)
     shutil.rmtree(base)
     shutil.copytree(other, base)
     with pytest.raises(CheckpointError, match="the base changed while it was trained on"):
-        sft.save_release(config, parts, tmp_path / "release", parts.tensors(), first)
+        model.save_release(config, parts, tmp_path / "release", parts.tensors(), first)
 
 
 def test_another_configuration_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):

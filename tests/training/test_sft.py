@@ -18,8 +18,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from llava_corr.datasets.collate import Collator
 from llava_corr.errors import ConfigError, SampleError, TrainingError
 from llava_corr.training.callbacks import TimeBudget
+from llava_corr.training.model import build_model
 from llava_corr.training.runs import prepare_run
-from llava_corr.training.sft import build_model, build_trainer, train
+from llava_corr.training.sft import build_trainer, train
 
 ROOT = Path(__file__).resolve().parents[2]
 

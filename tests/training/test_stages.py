@@ -10,7 +10,8 @@ from toy import small_config, write_toy
 
 from llava_corr.errors import CheckpointError, ConfigError
 from llava_corr.models.checkpoints import load_model
-from llava_corr.training.sft import build_model, train
+from llava_corr.training.model import build_model
+from llava_corr.training.sft import train
 
 WORDS_ONLY = ("training.losses.mask=0", "training.losses.dice=0")
 

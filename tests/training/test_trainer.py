@@ -13,8 +13,9 @@ from llava_corr.errors import TrainingError
 from llava_corr.training import arguments, sft
 from llava_corr.training.callbacks import JsonLinesLog, SaveOnRequest, TimeBudget
 from llava_corr.training.checkpointing import Checkpoints
+from llava_corr.training.model import build_model
 from llava_corr.training.runs import prepare_run
-from llava_corr.training.sft import build_model, build_trainer, train
+from llava_corr.training.sft import build_trainer, train
 from llava_corr.training.trainer import DialogueTrainer
 
 
