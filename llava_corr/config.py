@@ -205,10 +205,18 @@ class LoraSection(Section):
     rank: int = Field(8, gt=0)
     alpha: int = Field(16, gt=0)
     dropout: float = Field(0.05, ge=0, lt=1)
-    targets: tuple[Literal["q_proj", "k_proj", "v_proj", "o_proj"], ...] = ("q_proj", "v_proj")
+    targets: tuple[Literal["q_proj", "k_proj", "v_proj", "o_proj"], ...] = Field(
+        ("q_proj", "v_proj"), description="projections with an adapter; none trains token_rows alone"
+    )
     token_rows: tuple[str, ...] = Field(
         (), description="special tokens whose rows are trained: [SEG], <p> and </p> on any base but GLaMM"
     )
+
+    @model_validator(mode="after")
+    def _adapts_something(self) -> LoraSection:
+        if not (self.targets or self.token_rows):
+            raise ValueError("neither targets nor token_rows: nothing would be trained; lora: null is no adapter")
+        return self
 
 
 class TrainingSection(Section):
@@ -243,6 +251,9 @@ class PredictionSection(Section):
 
     batch_size: int = Field(8, gt=0)
     max_new_tokens: int = Field(512, gt=0)
+    max_images_per_tower_pass: int | None = Field(
+        4, gt=0, description="as in model, where no gradients are kept: what a batch's pictures take at once"
+    )
 
 
 class ExperimentConfig(Section):

@@ -159,6 +159,8 @@ def measure(config: ExperimentConfig, args: argparse.Namespace) -> dict[str, Any
         (model.trunk.model, "forward", "trunk forward"),
         (model, "enrich", "of which CAM"),
         (model.grounding, "decode", "mask decoder forward"),
+        (model, "_train", "language loss forward"),  # with the output layer
+        (model, "_mask_losses", "mask losses forward"),
     ):
         clock.watch(owner, method, part)
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)

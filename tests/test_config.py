@@ -132,3 +132,8 @@ def test_no_unknown_key_passes(extra):
 def test_frozen_weights_in_16_bits_need_16_bit_arithmetic():
     with pytest.raises(ConfigError, match=r"model.frozen_dtype bfloat16 with training.bf16 false: .* cannot be mult"):
         load_config("tiny/calico.yaml", ["model.frozen_dtype=bfloat16", "training.bf16=false"])
+
+
+def test_an_adapter_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"training\.lora: .*neither targets nor token_rows"):
+        load_config("tiny/calico.yaml", ["training.lora={targets: []}"])

@@ -102,7 +102,7 @@ def _about_samples(args: argparse.Namespace) -> int:
     finished = not args.restart and _is_finished(args, samples, settings)
     if finished and not args.verify:
         return 0
-    predictor = _load(args, config.prediction.max_new_tokens)
+    predictor = _load(args, config.prediction)
     if not finished:
 
         def answer(rest: Sequence[Sample]) -> Iterator[Prediction]:
@@ -183,7 +183,7 @@ def _about_pictures(args: argparse.Namespace) -> int:
 
     pictures = [load_rgb(path) for path in args.images]  # before the model, which takes its time to load
     config = _configuration(args.run) if args.run else None
-    predictor = _load(args, (config.prediction if config else PredictionSection()).max_new_tokens)
+    predictor = _load(args, config.prediction if config else PredictionSection())
     blind = config is not None and config.data.blind
     shown = [
         ImageRef(path=str(f), height=p.shape[0], width=p.shape[1]) for f, p in zip(args.images, pictures, strict=True)
@@ -202,11 +202,17 @@ def _about_pictures(args: argparse.Namespace) -> int:
     return 0
 
 
-def _load(args: argparse.Namespace, max_new_tokens: int) -> Predictor:
+def _load(args: argparse.Namespace, prediction: PredictionSection) -> Predictor:
     from .predictor import Predictor
 
     folder = args.model or args.run / "model"
-    return Predictor.from_pretrained(folder, base=args.base, dtype=args.dtype, max_new_tokens=max_new_tokens)
+    return Predictor.from_pretrained(
+        folder,
+        base=args.base,
+        dtype=args.dtype,
+        max_new_tokens=prediction.max_new_tokens,
+        max_images_per_tower_pass=prediction.max_images_per_tower_pass,
+    )
 
 
 def _configuration(run: Path) -> ExperimentConfig:

@@ -78,13 +78,17 @@ def _training(
     experiment: ExperimentConfig, facts: Mapping[str, Any], parameters: int, dtype: str, base: Mapping[str, str] | None
 ) -> list[tuple[str, str]]:
     training = experiment.training
-    lora = f"LoRA of rank {training.lora.rank} on {', '.join(training.lora.targets)}" if training.lora else None
+    adapter = []
+    if training.lora and training.lora.targets:
+        adapter.append(f"LoRA of rank {training.lora.rank} on {', '.join(training.lora.targets)}")
+    if training.lora and training.lora.token_rows:
+        adapter.append(f"rows of {' '.join(f'`{token}`' for token in training.lora.token_rows)}")
     versions, ranks = facts.get("versions") or {}, facts.get("world_size", 1)
     per_step = training.batch_size * training.gradient_accumulation * ranks
     named = [f"{name} {versions[name]}" for name in ("torch", "transformers", "peft") if name in versions]
     return [
         ("weights", f"{parameters:,} parameters, {dtype}"),
-        ("trained parts", "; ".join([*([lora] if lora else []), *training.trainable])),
+        ("trained parts", "; ".join([*adapter, *training.trainable])),
         ("base", f"{_shown(base['path'])}, fingerprint {base['fingerprint'][:12]}" if base else _start(experiment)),
         ("data", Path(experiment.data.train).name + (" (blind: grey pictures)" if experiment.data.blind else "")),
         ("steps", f"{facts.get('steps', 'unknown')} of {per_step} dialogues, seed {experiment.seed}"),

@@ -42,12 +42,20 @@ class Predictor:
         model: in eval mode afterwards.
         processor: the one it was trained with.
         max_new_tokens: an answer that is longer is cut there, and its trail says so.
+        max_images_per_tower_pass: pictures that go through a tower at once; SAM's attention takes a gigabyte each at
+            full size. None takes all of a batch.
     """
 
     def __init__(
-        self, model: LlavaCorrForConditionalGeneration, processor: LlavaCorrProcessor, *, max_new_tokens: int = 512
+        self,
+        model: LlavaCorrForConditionalGeneration,
+        processor: LlavaCorrProcessor,
+        *,
+        max_new_tokens: int = 512,
+        max_images_per_tower_pass: int | None = 4,
     ) -> None:
         self.model, self.processor, self.max_new_tokens = model.eval(), processor, max_new_tokens
+        model.max_images_per_tower_pass = max_images_per_tower_pass
         self._pictures: list[Picture] = []
         self._seen: dict[str, Tensor] | None = None  # what the towers make of them, from the first question on
 
@@ -60,6 +68,7 @@ class Predictor:
         device: str | None = None,
         dtype: Precision = "float32",
         max_new_tokens: int = 512,
+        max_images_per_tower_pass: int | None = 4,
     ) -> Predictor:
         """Loads what training saved.
 
@@ -68,7 +77,7 @@ class Predictor:
             base: where the base of trained parts lies now, if not where they say.
             device: torch's name of it; by default the GPU if there is one.
             dtype: of the weights and activations. In float32 answers do not depend on the batch.
-            max_new_tokens: longest answer.
+            max_new_tokens, max_images_per_tower_pass: see the class.
 
         Raises:
             CheckpointError: no such folder or id, a file of it is missing or broken, or so is its base, or that is
@@ -81,7 +90,7 @@ class Predictor:
         held = getattr(torch, dtype)
         model, processor = load_model(folder, base=base, dtype=held), load_processor(folder)
         model.to(device or default_device(), held)  # type: ignore[arg-type]
-        return cls(model, processor, max_new_tokens=max_new_tokens)
+        return cls(model, processor, max_new_tokens=max_new_tokens, max_images_per_tower_pass=max_images_per_tower_pass)
 
     def set_images(self, images: Sequence[Picture | Image.Image | str | Path]) -> None:
         """Chooses the pictures that :meth:`ask` and :meth:`segment` are about.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, TrainableTokensConfig, get_peft_model
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -170,14 +170,17 @@ def _add_lora(
                 f"training.lora.token_rows: the tokenizer does not know {', '.join(unknown)}",
                 mend="name tokens of its vocabulary, such as [SEG]",
             )
-    tables = dict.fromkeys(TABLES, rows) if rows else None
-    settings = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora_pattern(lora.targets),
-        trainable_token_indices=tables,
-    )
+    settings: LoraConfig | TrainableTokensConfig
+    if lora.targets:
+        settings = LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=lora_pattern(lora.targets),
+            trainable_token_indices=dict.fromkeys(TABLES, rows) if rows else None,
+        )
+    else:
+        settings = TrainableTokensConfig(token_indices=rows, target_modules=list(TABLES))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name that is going away
         return get_peft_model(model, settings)

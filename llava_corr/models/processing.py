@@ -24,7 +24,13 @@ from ..losses.language import IGNORE_INDEX
 from ..records import Dialogue
 
 Picture = NDArray[np.uint8]
-RESIZE_ONLY = {"do_rescale": False, "do_normalize": False, "return_tensors": "np"}
+# The processors would take a picture that is one, three or four pixels high for one of so many channels.
+RESIZE_ONLY = {
+    "do_rescale": False,
+    "do_normalize": False,
+    "input_data_format": "channels_last",
+    "return_tensors": "np",
+}
 
 
 class Encoded(NamedTuple):
@@ -237,18 +243,16 @@ class LlavaCorrProcessor(ProcessorMixin):
         }
 
     def mask_targets(self, masks: Sequence[NDArray[np.bool_]]) -> Tensor:
-        """K x M x M uint8: foreground share of each canvas cell, times 255."""
+        """K x M x M uint8: foreground share of each canvas cell, times 255, exact by area."""
         side, block = self.mask_size, self.canvas // self.mask_size
         out = np.zeros((len(masks), side, side), np.uint8)
         for k, mask in enumerate(masks):
-            height, width = self.grounding_size(*mask.shape)
-            grey = (mask * np.uint8(255)).astype(np.uint8)
-            if mask.shape != (height, width):
-                grey = np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BOX))
-            square = np.zeros((self.canvas, self.canvas), np.uint8)
-            square[:height, :width] = grey
-            # reduce() averages whole blocks; that is the BOX filter for an integer factor
-            out[k] = np.asarray(Image.fromarray(square).reduce(block))
+            shares: NDArray[Any] = mask
+            for length in self.grounding_size(*mask.shape):  # rows first, then columns
+                scale = len(shares) / length
+                edges = np.minimum(np.arange(side + 1) * block, length) * scale
+                shares = (_sums_between(shares, edges) / (scale * block)).T
+            out[k] = np.rint(255 * shares)
         return torch.from_numpy(out)
 
     def grounding_size(self, height: int, width: int) -> tuple[int, int]:
@@ -271,6 +275,14 @@ class LlavaCorrProcessor(ProcessorMixin):
                 picture = F.interpolate(picture, size, mode="bilinear", align_corners=False)
             out.append(picture[0, 0].sigmoid().cpu().numpy())
         return out
+
+
+def _sums_between(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums along axis 0 from each edge to the next; a row that an edge cuts counts by its share."""
+    total = np.zeros((len(values) + 1, values.shape[1]), np.int32 if values.dtype == bool else np.float64)
+    np.cumsum(values, axis=0, out=total[1:])
+    whole = np.minimum(edges.astype(int), len(values) - 1)
+    return np.diff(total[whole] + (edges - whole)[:, None] * values[whole], axis=0)
 
 
 def _stacked(keys: Sequence[str], features: Mapping[str, Mapping[str, Tensor]] | None) -> dict[str, Tensor]:

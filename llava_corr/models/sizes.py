@@ -82,7 +82,7 @@ def measure(config: ExperimentConfig, *, images: int = 2, text_tokens: int = 128
         model = LlavaCorrForConditionalGeneration(build_config(config.model, vocabulary)).eval()
         flops = count_flops(model, images=images, text_tokens=text_tokens, masks=masks)
         lora = config.training.lora
-        plain = lora.model_copy(update={"token_rows": ()}) if lora else None
+        plain = lora.model_copy(update={"token_rows": ()}) if lora and lora.targets else None
         choose_trained(model, config.training.trainable, plain, masks=config.training.losses.draw)
     blocks = _blocks(model)
     if lora and lora.token_rows:

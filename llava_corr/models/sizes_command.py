@@ -27,6 +27,9 @@ PAPER: tuple[tuple[tuple[str, ...], str, tuple[int, float] | None], ...] = (
     (("calico.yaml", "ablations/dinov2_small.yaml"), "Calico (ViT-S)", None),
 )
 
+# Trained in the release, used by nothing here, so not part of the model (facts 1.7).
+LEFT_OUT = {"Multi-Image GLaMM": {"region encoder": 299_142_912}}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
@@ -52,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
         found: Any = sizes.to_json()
     else:
         found = {
-            name: measure(load_config(files, args.set), **sample).to_json() | {"paper": paper and list(paper)}
+            name: measure(load_config(files, args.set), **sample).to_json()
+            | {"paper": paper and list(paper), "trained_but_left_out": LEFT_OUT.get(name, {})}
             for files, name, paper in PAPER
         }
         for line in paper_table(found):
@@ -93,4 +97,8 @@ def paper_table(found: dict[str, Any]) -> list[str]:
             f"| {name} | {total:,} | {row['trained']:,} | {100 * row['trained'] / total:.4f} "
             f"| {row['tokens_per_image']}{tokens} | {row['teraflops_per_sample']:.1f}{flops} |"
         )
+    for name, row in found.items():
+        for part, number in row["trained_but_left_out"].items():
+            whole = row["trained"] + number
+            lines += ["", f"{name}: its {part} ({number:,}) is not built; with it, {whole:,} would be trained."]
     return lines

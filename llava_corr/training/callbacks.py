@@ -91,7 +91,7 @@ class TensorBoardLog(TrainerCallback):
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.writer is not None:
             for name, value in kwargs["logs"].items():
-                if isinstance(value, (int, float)):
+                if isinstance(value, (int, float)) and not name.endswith("_sum"):  # a curve of the mean is enough
                     self.writer.add_scalar(name, value, state.global_step)
             self.writer.flush()
 

@@ -196,13 +196,14 @@ class DialogueTrainer(Trainer):
         return self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
 
     def _means(self, window: Window) -> dict[str, float]:
-        """Empties a window: the mean of every term, and the counts they are over."""
+        """Empties a window: mean and sum of every term, and the counts they are over."""
         # gloo and nccl alike reduce float32; the sums of one window fit.
         total = self.accelerator.reduce(window.sums.float().to(self.args.device), reduction="sum").cpu()
         window.clear()
         sums, (tokens, masks) = total[:3].tolist(), total[3:].tolist()
         means = [s / max(n, 1.0) for s, n in zip(sums, (tokens, masks, masks), strict=True)]
-        return dict(zip(TERMS, means, strict=True)) | {"tokens": tokens, "masks": masks}
+        named = {f"{term}_sum": value for term, value in zip(TERMS, sums, strict=True)}
+        return dict(zip(TERMS, means, strict=True)) | {"tokens": tokens, "masks": masks} | named
 
     def gather(self, names: Iterable[str]) -> dict[str, Tensor]:
         """Weights by name, on the CPU; under ZeRO-3 every rank takes part, since each holds a share of them.

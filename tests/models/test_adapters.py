@@ -149,8 +149,12 @@ def test_the_adapter_is_pefts_own(tmp_path, samples, base):
     assert all(torch.equal(ours[n], theirs[n]) for n in ours)
 
 
-def test_rows_of_special_tokens_are_trained_and_come_back(tmp_path, samples, base):
-    rows = "training.lora={rank: 2, alpha: 4, dropout: 0, token_rows: ['[SEG]', '<p>', '</p>']}"
+ADAPTERS = ("rank: 2, alpha: 4, dropout: 0", "targets: []")  # rows beside LoRA, and rows alone
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_rows_of_special_tokens_are_trained_and_come_back(tmp_path, samples, base, adapter):
+    rows = f"training.lora={{{adapter}, token_rows: ['[SEG]', '<p>', '</p>']}}"
     config = small_config(tmp_path, f"model.weights={base}", rows, "training.trainable=[seg_projection]")
     parts, processor = build_model(config, samples)
     ids = processor.tokenizer.convert_tokens_to_ids(["[SEG]", "<p>", "</p>"])
@@ -158,6 +162,7 @@ def test_rows_of_special_tokens_are_trained_and_come_back(tmp_path, samples, bas
     deltas = [p for n, p in parts.model.named_parameters() if "trainable_tokens_delta" in n]
     assert [tuple(d.shape) for d in deltas] == [(3, width), (3, width)]
     assert all(d.requires_grad for d in deltas)
+    assert any(".lora_" in name for name in parts.names()) == ("rank" in adapter)
     for _ in range(2):
         step(parts.model, processor, samples)
     folder = tmp_path / "release"
@@ -248,9 +253,10 @@ def test_frozen_weights_in_half_precision(tmp_path, samples, base):
     assert load_model(folder / "model").dtype == torch.float32
 
 
-def test_training_in_half_precision_starts_from_every_bit_of_what_is_trained(tmp_path, samples, base):
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_training_in_half_precision_starts_from_every_bit_of_what_is_trained(tmp_path, samples, base, adapter):
     """Loaded in bfloat16 at once, the model is the one that was loaded whole and then halved; on trained parts, too."""
-    rows = ("training.lora={rank: 2, alpha: 4, dropout: 0, token_rows: ['[SEG]']}",)
+    rows = (f"training.lora={{{adapter}, token_rows: ['[SEG]']}}",)
     first = small_config(tmp_path, *PAPER, *rows, f"model.weights={base}")
     parts, processor = build_model(first, samples)
     generator = torch.Generator().manual_seed(0)

@@ -72,18 +72,34 @@ def test_blind_batches_hold_one_grey_picture(toy):
     assert len(batch["pixel_values"]) == 1
 
 
-@pytest.mark.parametrize("size", [(48, 64), (64, 48), (30, 47), (100, 80), (64, 64)])
-def test_mask_canvas_against_pil(toy, size):
-    """The share of foreground per cell, against a plain resize of the padded picture-size mask."""
+def overlaps(pixels, length, cells, block):
+    """cells x pixels: what share of each cell's length each of a picture's pixels covers, one pair at a time."""
+    out = np.zeros((cells, pixels))
+    for cell, pixel in np.ndindex(cells, pixels):
+        left, right = pixel * length / pixels, (pixel + 1) * length / pixels
+        out[cell, pixel] = max(0.0, min(right, (cell + 1) * block) - max(left, cell * block)) / block
+    return out
+
+
+@pytest.mark.parametrize("size", [(48, 64), (64, 48), (30, 47), (100, 80), (64, 64), (1, 5), (3, 200), (131, 97)])
+def test_targets_are_the_share_of_foreground_by_area(toy, size):
     _, processor, _ = toy
     mask = np.random.default_rng(0).random(size) > 0.5
-    height, width = processor.grounding_size(*size)
-    grey = Image.fromarray(mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BOX)
-    square = Image.new("L", (processor.canvas, processor.canvas))
-    square.paste(grey, (0, 0))
-    expected = square.resize((processor.mask_size,) * 2, Image.Resampling.BOX)
-    got = processor.mask_targets([mask])[0].numpy().astype(int)
-    assert np.abs(got - np.asarray(expected, int)).max() <= 1
+    cells, block = processor.mask_size, processor.canvas // processor.mask_size
+    down, across = (overlaps(n, m, cells, block) for n, m in zip(size, processor.grounding_size(*size), strict=True))
+    got = processor.mask_targets([mask])[0].numpy().astype(float)
+    assert np.abs(got - 255 * (down @ mask @ across.T)).max() <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize("size", [(1, 50), (3, 50), (4, 50), (50, 3), (50, 4)])
+def test_narrow_pictures_are_not_taken_for_channels(toy, size):
+    _, processor, _ = toy
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    seen = processor.pixels([picture])
+    assert tuple(seen["grounding_sizes"][0].tolist()) == processor.grounding_size(*size)
+    side = seen["pixel_values"].shape[-1]
+    expected = Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC)
+    assert (seen["pixel_values"][0].numpy().transpose(1, 2, 0) == np.asarray(expected)).all()
 
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 48), (37, 64), (100, 80)])

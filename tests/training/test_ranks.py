@@ -160,6 +160,22 @@ def test_all_ranks_stop_at_a_gradient_that_is_not_finite(single, layout):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("layout", ["ddp", "zero2", "zero3"])
+def test_accumulation_over_ranks_is_one_step(single, layout):
+    """Two ranks times two micro-batches of one dialogue, as four on one process: uneven in tokens, images and masks."""
+    folder, name = single.parent, f"accumulated-{layout}"
+    one = folder / "four"
+    if not one.exists():
+        train(small_config(folder, *settings(folder, "one"), "name=four", "training.gradient_accumulation=4"))
+    options = [*settings(folder, layout), f"name={name}", "training.gradient_accumulation=2"]
+    finish([*launcher(layout), *arguments(folder, f"output_dir={folder}", *options)])
+    assert_same_curve(folder / name, one)
+    ended = weights(folder / name)
+    for key, value in weights(one).items():
+        assert torch.allclose(ended[key], value, rtol=1e-3, atol=1e-5), key
+
+
+@pytest.mark.slow
 def test_two_machines_as_far_as_one_can_play_them(single, tmp_path):
     """Two launchers without ssh, one rank each, as the recipe in docs/training.md has it."""
     (tmp_path / "hostfile").write_text("127.0.0.1 slots=1\nlocalhost slots=1\n")
