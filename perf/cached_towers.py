@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from llava_corr.config import ExperimentConfig, load_config
+from llava_corr.config import load_config
 from llava_corr.datasets.collate import Collator
+from llava_corr.experiment import ExperimentConfig
 from llava_corr.files import write_json
 from llava_corr.grammar import build_question, ground, join_words
 from llava_corr.record_files import write_samples

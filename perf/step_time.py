@@ -26,7 +26,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from llava_corr.config import ExperimentConfig, load_config
+from llava_corr.config import load_config
+from llava_corr.experiment import ExperimentConfig
 from llava_corr.files import write_json
 from llava_corr.grammar import build_question, ground, join_words
 from llava_corr.models.adapters import choose_trained

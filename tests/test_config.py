@@ -7,8 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llava_corr.config import ExperimentConfig, load_config, overfitted, resolve_config_path, validate
+from llava_corr.config import load_config, overfitted, resolve_config_path, validate
 from llava_corr.errors import ConfigError
+from llava_corr.experiment import ExperimentConfig
 from llava_corr.files import resource
 
 CONFIGS = sorted(resource("configs").rglob("*.yaml"))
@@ -134,6 +135,29 @@ def test_frozen_weights_in_16_bits_need_16_bit_arithmetic():
         load_config("tiny/calico.yaml", ["model.frozen_dtype=bfloat16", "training.bf16=false"])
 
 
-def test_an_adapter_of_nothing_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"training\.lora: .*neither targets nor token_rows"):
-        load_config("tiny/calico.yaml", ["training.lora={targets: []}"])
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("training.lora={targets: []}", "training.lora: .*neither targets nor token_rows"),
+        ("training.losses={language: 0, mask: 0, dice: 0}", "training.losses: .*nothing would be trained"),
+        ("training.betas=[2, 2]", r"training.betas.0: .*less than 1"),
+        ("seed=-1", "seed: .*greater than or equal to 0"),
+        ("seed=99999999999", "seed: .*less than"),
+        ("model.vision.num_attention_heads=5", "model.vision: .*5 heads do not divide a width of 128"),
+        ("model.vision.num_attention_heads=0", "model.vision.num_attention_heads: .*greater than 0"),
+        ("model.vision.image_size=8", "model.vision: .*patch_size 16 is larger than image_size 8"),
+        ("model.vision.feature_layer=-9", "feature_layer -9 of 3 layers"),
+        ("model.qformer.num_query_tokens=0", "num_query_tokens: .*greater than 0"),
+        ("model.qformer.num_attention_heads=3", "model.qformer: .*3 heads"),
+        ("model.correspondence.num_attention_heads=5", "model.correspondence: .*5 heads"),
+        ("model.trunk.num_attention_heads=3", "model.trunk: .*3 heads"),
+        ("model.grounding.decoder_heads=3", "model.grounding: .*decoder_heads: 3 heads do not divide a width of 64"),
+        ("model.grounding.prompt_size=100", "model.grounding: .*prompt_size: .*100 by 8"),
+        ("training.trainable[0]=x", "cannot merge the overrides"),
+        ("model.qformer.dropuot=0.1", "model.qformer.dropuot: unknown key, did you mean 'dropout'"),
+        ("training.lora.targetss=[q_proj]", "unknown key, did you mean 'targets'"),
+    ],
+)
+def test_values_that_cannot_work_are_named(override, reason):
+    with pytest.raises(ConfigError, match=reason):
+        load_config("tiny/calico.yaml", [override])

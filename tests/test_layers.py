@@ -11,7 +11,18 @@ PACKAGE = Path(__file__).resolve().parent.parent / "llava_corr"
 
 # Low to high; rooms of one layer do not import one another.
 LAYERS = [
-    {"errors", "files", "registry", "config", "records", "record_files", "grammar", "taxonomy", "__init__"},
+    {
+        "errors",
+        "files",
+        "registry",
+        "config",
+        "experiment",
+        "records",
+        "record_files",
+        "grammar",
+        "taxonomy",
+        "__init__",
+    },
     {"metrics", "drawing", "world", "sources", "losses", "clients"},
     {"datasets", "models", "report"},
     {"prompting", "curation"},

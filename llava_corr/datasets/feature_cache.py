@@ -1,8 +1,9 @@
 """A store on disk for what frozen networks make of pictures: named tensors, found by the picture's content.
 
 ``index.jsonl`` begins with what the tensors were made with; every further line names a shard that is whole, with its
-size and its pictures. A shard without a line does not count, so a killed writer loses one shard at most. What the
-tensors mean is no concern of this file: a maker describes each in words and values, a reader compares them.
+size, its pictures and a checksum of every tensor of every picture, compared when it is read. A shard without a line
+does not count, so a killed writer loses one shard at most. What the tensors mean is no concern of this file: a maker
+describes each in words and values, a reader compares them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,7 +28,7 @@ from ..files import read_rows
 from ..records import ImageRef
 from .images import dialogue_key
 
-FORMAT = 1
+FORMAT = 2
 INDEX = "index.jsonl"
 AGAIN = "run llava-corr cache again: it makes what is missing, and leaves the rest"
 ELSEWHERE = "name another folder (--out, data.features), or remove this one and run llava-corr cache again"
@@ -67,11 +69,18 @@ class Shard:
         file: name in the cache's folder; its tensors have one row for every picture.
         bytes: size of the file.
         pictures: (key, height, width) of each row's picture, pixels of the original.
+        sums: tensor name -> CRC-32 of each row's bytes.
     """
 
     file: str
     bytes: int
     pictures: Sequence[tuple[str, int, int]]
+    sums: Mapping[str, Sequence[int]]
+
+
+def checksum(tensor: Tensor) -> int:
+    """CRC-32 of a tensor's bytes."""
+    return zlib.crc32(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,7 @@ def read_index(folder: Path) -> Index:
             raise FeatureCacheError(
                 f"a cache of format {first['format']}, this version reads {FORMAT}", where=str(path), mend=ELSEWHERE
             )
-        shards = [Shard(v["file"], v["bytes"], [tuple(p) for p in v["pictures"]]) for v in others]
+        shards = [Shard(v["file"], v["bytes"], [tuple(p) for p in v["pictures"]], v["sums"]) for v in others]
         return Index(first["made"], first["dtype"], shards, torn)
     except (ValueError, KeyError, TypeError) as cause:
         raise FeatureCacheError("no index of a feature cache", where=str(path), mend=ELSEWHERE) from cause
@@ -176,6 +185,7 @@ class FeatureCache:
         self.made = index.made
         self.sizes = {key: (height, width) for shard in index.shards for key, height, width in shard.pictures}
         self._files = [shard.file for shard in index.shards]
+        self._sums = [shard.sums for shard in index.shards]
         self._rows = {
             key: (number, row)
             for number, shard in enumerate(index.shards)
@@ -197,12 +207,16 @@ class FeatureCache:
         """The named tensors of a picture that the cache holds, read-only.
 
         Raises:
-            FeatureCacheError: the shard is unreadable.
+            FeatureCacheError: the shard is unreadable, or has other bytes than were written.
         """
         number, row = self._rows[key]
         with self._named(number):
             shard = self._shard(number)
-            return {name: shard.get_slice(name)[row] for name in names}
+            found = {name: shard.get_slice(name)[row] for name in names}
+            changed = [name for name, value in found.items() if checksum(value) != self._sums[number][name][row]]
+            if changed:
+                raise OSError(f"other bytes than were written ({', '.join(changed)} of picture {key[:12]})")
+            return found
 
     def stand_in(self, names: Iterable[str]) -> dict[str, Tensor]:
         """Zeros in place of a picture's tensors; the cache must hold some picture.

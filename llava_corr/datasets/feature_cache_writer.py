@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import FeatureCacheError
 from ..files import append_line, atomic_write, storage_errors, write_lines
-from .feature_cache import ELSEWHERE, INDEX, Index, Made, Shard, check_made, damage, read_index
+from .feature_cache import ELSEWHERE, INDEX, Index, Made, Shard, check_made, checksum, damage, read_index
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,8 @@ class CacheWriter:
         file = f"{last + 1:05d}.safetensors"
         with atomic_write(self.folder / file, "wb") as handle:
             handle.write(save({name: torch.stack([tensors[name] for _, tensors in rows]) for name in self.index.made}))
-        shard = Shard(file, (self.folder / file).stat().st_size, [picture for picture, _ in rows])
+        sums = {name: [checksum(tensors[name]) for _, tensors in rows] for name in self.index.made}
+        shard = Shard(file, (self.folder / file).stat().st_size, [picture for picture, _ in rows], sums)
         append_line(self.folder / INDEX, json.dumps(asdict(shard)))
         self.index.shards.append(shard)
 

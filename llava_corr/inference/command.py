@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..config import ExperimentConfig, PredictionSection, load_config
+from ..config import load_config
 from ..errors import CheckpointError, ConfigError, PredictionError
+from ..experiment import ExperimentConfig, PredictionSection
 from ..record_files import read_samples
 from ..records import ImageRef, Prediction, Sample
 

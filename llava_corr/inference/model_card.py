@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import ExperimentConfig
+from ..experiment import ExperimentConfig
 from ..models.configuration import LlavaCorrConfig
 from ..report.scores_file import ScoresFile
 

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from ..config import LoraSection
 from ..errors import CheckpointError, ConfigError
+from ..experiment import LoraSection
 from ..files import read_json, usual_mode, write_json
 from ..registry import did_you_mean
 from .modeling import LlavaCorrForConditionalGeneration

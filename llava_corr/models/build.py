@@ -25,8 +25,8 @@ from transformers.models.blip.image_processing_pil_blip import BlipImageProcesso
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from ..config import CorrespondenceSection, GroundingSection, ModelSection, VisionSection
 from ..errors import ConfigError
+from ..experiment import CorrespondenceSection, GroundingSection, ModelSection, VisionSection
 from ..grammar import IMAGE, SEG
 from .attention import attention_of_parts
 from .configuration import LlavaCorrConfig

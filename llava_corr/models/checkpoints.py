@@ -24,6 +24,7 @@ from ..errors import CheckpointError, ConfigError, StorageError
 from ..files import sync_to_disk, usual_mode
 from .adapters import ALL, MANIFEST, is_adapter, merge_release, read_trained, touched
 from .attention import attention_of_parts
+from .build import Vocabulary
 from .configuration import LlavaCorrConfig
 from .modeling import LlavaCorrForConditionalGeneration
 from .processing import LlavaCorrProcessor
@@ -271,7 +272,12 @@ def load_processor(path: str | Path) -> LlavaCorrProcessor:
         CheckpointError: a file of it is missing or broken.
     """
     with _named(path, *NO_SENSE):
-        return LlavaCorrProcessor.from_pretrained(path)
+        processor: LlavaCorrProcessor = LlavaCorrProcessor.from_pretrained(path)
+    try:
+        Vocabulary.of(processor.tokenizer)
+    except ConfigError as cause:  # transformers loads a tokenizer without tokenizer_config.json, and knows less of it
+        raise CheckpointError(cause.what, where=f"{path}, tokenizer files", mend=MEND) from cause
+    return processor
 
 
 # What transformers also raises for a JSON file with a list where it looks for a mapping, and the like. Where weights

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..config import ExperimentConfig
+from ..experiment import ExperimentConfig
 from .adapters import choose_trained
 from .build import Vocabulary, build_config
 from .modeling import LlavaCorrForConditionalGeneration

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from ..config import ExperimentConfig, TrainingSection
+from ..errors import ConfigError
+from ..experiment import ExperimentConfig, TrainingSection
 from ..files import resource
+from ..registry import did_you_mean
 from .ranks import launched
 
 logger = logging.getLogger(__name__)
@@ -71,7 +73,19 @@ def _checkpointing(wanted: bool) -> dict[str, Any]:
 
 
 def deepspeed_file(section: TrainingSection) -> str | None:
-    """The DeepSpeed configuration in use; None where there is none, or no launcher started this process."""
-    if section.deepspeed is None or not launched():
+    """The DeepSpeed configuration in use; None where there is none, or no launcher started this process.
+
+    Raises:
+        ConfigError: there is no such file, launcher or not.
+    """
+    if section.deepspeed is None:
         return None
-    return section.deepspeed if Path(section.deepspeed).is_file() else str(resource("zero_configs", section.deepspeed))
+    folder = resource("zero_configs")
+    files = [Path(section.deepspeed), folder / section.deepspeed]
+    found = next((str(path) for path in files if path.is_file()), None)
+    if found is None:
+        known = [path.name for path in folder.glob("*.json")]
+        raise ConfigError(
+            f"training.deepspeed: there is no file {section.deepspeed!r}", mend=did_you_mean(section.deepspeed, known)
+        )
+    return found if launched() else None

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ..config import ExperimentConfig
 from ..datasets.feature_cache import picture_keys
 from ..datasets.feature_cache_writer import writing
 from ..datasets.images import dialogue_key, grey_picture, load_picture
 from ..datasets.workers import errors_whole
 from ..errors import FeatureCacheError
+from ..experiment import ExperimentConfig
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
 from ..records import ImageRef

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..config import ExperimentConfig
 from ..datasets.collate import PictureFeatures
 from ..datasets.feature_cache import AGAIN, FeatureCache, check_made, picture_keys
 from ..datasets.images import dialogue_key
 from ..errors import FeatureCacheError
+from ..experiment import ExperimentConfig
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
 from ..models.recompose import NO_PART_OF_A_MODEL

@@ -66,7 +66,7 @@ class JsonLinesLog(TrainerCallback):
         self.path = path
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if state.is_world_process_zero:
+        if state.is_world_process_zero and "train_runtime" not in kwargs["logs"]:  # the trainer's summary: in run.json
             row = {"step": state.global_step, "time": time.time(), **kwargs["logs"]}
             append_line(self.path, json.dumps({name: _valid(value) for name, value in row.items()}, allow_nan=False))
 

@@ -13,8 +13,8 @@ import transformers
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from ..config import ExperimentConfig, ModelSection
 from ..errors import CheckpointError, ConfigError
+from ..experiment import ExperimentConfig, ModelSection
 from ..models.adapters import ALL, NOT_RUN, TrainedParts, choose_trained, merge_release, needs_float32
 from ..models.attention import attention_of_parts
 from ..models.build import Vocabulary, build_config, build_processor, halve_frozen

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import ExperimentConfig
+from ..experiment import ExperimentConfig
 from ..records import Sample
 from . import ranks
 from .arguments import deepspeed_file

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ..config import ExperimentConfig
 from ..errors import CheckpointError, ConfigError, LlavaCorrError
+from ..experiment import ExperimentConfig
 from ..files import read_json, read_text, storage_errors, write_json, write_lines
 from ..models.checkpoints import identify, refuse_absent
 from . import ranks

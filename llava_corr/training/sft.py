@@ -16,11 +16,11 @@ import transformers
 from torch.utils.data import Dataset
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from ..config import ExperimentConfig
 from ..datasets.batching import PictureSharingSampler, SampleStream
 from ..datasets.collate import Collator, PictureFeatures
 from ..datasets.workers import errors_whole
 from ..errors import ConfigError, SampleError
+from ..experiment import ExperimentConfig
 from ..models.adapters import TrainedParts
 from ..models.checkpoints import written_whole
 from ..models.modeling import LlavaCorrForConditionalGeneration

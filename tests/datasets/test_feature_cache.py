@@ -171,6 +171,20 @@ def test_a_damaged_shard_is_refused_and_made_again(folder, small_shards, fault, 
     assert_whole(folder)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_changed_byte_is_found_where_it_lies(tmp_path, dtype):
+    fill(tmp_path, dtype=dtype)
+    shard = tmp_path / "00000.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1  # the last tensor's last picture
+    shard.write_bytes(content)
+    cache = FeatureCache(tmp_path)
+    for key in KEYS[:-1]:
+        cache.load(key, MADE)
+    with pytest.raises(FeatureCacheError, match=rf"other bytes than were written \(\w+ of picture {KEYS[-1][:12]}"):
+        cache.load(KEYS[-1], MADE)
+
+
 def test_a_shard_of_other_contents_is_unreadable(folder):
     shard = folder / "00000.safetensors"
     size = shard.stat().st_size
@@ -191,10 +205,10 @@ def test_a_shard_of_other_contents_is_unreadable(folder):
         (None, "does not exist"),
         ("", "no index"),
         ("[1]\n", "no index"),
-        ('{"format": 1}\n', "no index"),
+        ('{"format": 2}\n', "no index"),
         ('{"format": 99, "made": {}, "dtype": "float32"}\n', "format 99"),
-        ('{"format": 1, "made": {}, "dtype": "float32"}\n{"fi\n{"file": "0"}\n', "broken JSON"),
-        ('{"format": 1, "made": {}, "dtype": "float32"}\n{"file": "0"}\n', "no index"),
+        ('{"format": 2, "made": {}, "dtype": "float32"}\n{"fi\n{"file": "0"}\n', "broken JSON"),
+        ('{"format": 2, "made": {}, "dtype": "float32"}\n{"file": "0"}\n', "no index"),
     ],
 )
 def test_what_is_no_cache_is_refused(tmp_path, content, reason):

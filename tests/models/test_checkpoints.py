@@ -152,6 +152,7 @@ def test_a_file_without_a_header_has_no_fingerprint(folder):
         ("config.json", '{"vision_config": {"model_type": 3}}'),
         ("tokenizer.json", "{}"),
         ("tokenizer.json", "[3]"),
+        ("tokenizer_config.json", "{}"),
         ("tokenizer_config.json", "[]"),
         ("processor_config.json", "[]"),
         ("processor_config.json", '{"image_processor": 4}'),

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from llava_corr.config import ExperimentConfig, load_config
+from llava_corr.config import load_config
+from llava_corr.experiment import ExperimentConfig
 from llava_corr.grammar import build_question, ground, join_words
 from llava_corr.record_files import write_samples
 from llava_corr.records import ImageRef, Mask, Sample, Target, Turn

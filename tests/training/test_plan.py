@@ -11,7 +11,7 @@ from toy import small_config, toy_samples, write_toy
 from training_runs import arguments, finish, log_of
 
 from llava_corr.datasets.collate import to_dialogue
-from llava_corr.errors import SampleError
+from llava_corr.errors import ConfigError, SampleError
 from llava_corr.inference.predictor import Predictor
 from llava_corr.record_files import write_samples
 from llava_corr.training.checking import check_samples
@@ -114,3 +114,9 @@ def test_a_tiny_model_memorises_eight_samples_of_one_to_four_images(tmp_path):
     assert len(overlaps) > 8
     assert np.mean(overlaps) >= 0.95
     assert json.loads((folder / "run.json").read_text())["validation_language"] < 0.01
+
+
+def test_a_deepspeed_file_that_is_not_there_is_named_without_a_launcher(tmp_path):
+    write_toy(tmp_path, 2)
+    with pytest.raises(ConfigError, match=r"training\.deepspeed: there is no file 'zero22\.json'\n.*'zero2\.json'"):
+        train(small_config(tmp_path, "training.deepspeed=zero22.json"), dry_run=True)

@@ -166,7 +166,8 @@ def test_accumulation_over_ranks_is_one_step(single, layout):
     folder, name = single.parent, f"accumulated-{layout}"
     one = folder / "four"
     if not one.exists():
-        train(small_config(folder, *settings(folder, "one"), "name=four", "training.gradient_accumulation=4"))
+        train(small_config(folder, *settings(folder, "one"), f"output_dir={folder}", "name=four",
+                           "training.gradient_accumulation=4"))  # fmt: skip
     options = [*settings(folder, layout), f"name={name}", "training.gradient_accumulation=2"]
     finish([*launcher(layout), *arguments(folder, f"output_dir={folder}", *options)])
     assert_same_curve(folder / name, one)

@@ -1,0 +1,326 @@
+"""The typed experiment: what a YAML file may say, with the paper's settings as defaults.
+
+Nothing below the entry points sees these objects: builders hand plain numbers on. ``config.py`` reads the files.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Size = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _divides(heads: int, width: int, what: str = "num_attention_heads") -> None:
+    if width % heads:
+        raise ValueError(f"{what}: {heads} heads do not divide a width of {width}")
+
+
+def _has_a_patch(image_size: int, patch_size: int) -> None:
+    if patch_size > image_size:
+        raise ValueError(f"patch_size {patch_size} is larger than image_size {image_size}")
+
+
+class TokenizerSection(Section):
+    """Where the tokenizer comes from: a folder or hub id, or trained on the training dialogues."""
+
+    path: str | None = Field(None, description="folder or hub id; null trains one on the training dialogues")
+    vocab_size: int = Field(2048, gt=256, description="size of a tokenizer that is trained here")
+
+
+class VisionSection(Section):
+    """Vision tower; the defaults are EVA-CLIP-g (InstructBLIP's)."""
+
+    kind: Literal["eva_clip", "clip"] = "eva_clip"
+    image_size: Size = 224
+    patch_size: Size = 14
+    hidden_size: Size = 1408
+    num_hidden_layers: Size = 39
+    num_attention_heads: Size = 16
+    intermediate_size: Size = 6144
+    feature_layer: int = Field(-1, lt=0, description="hidden state that is used: -1 the output, -2 LLaVA's choice")
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> VisionSection:
+        _divides(self.num_attention_heads, self.hidden_size)
+        _has_a_patch(self.image_size, self.patch_size)
+        if -self.feature_layer > self.num_hidden_layers + 1:
+            raise ValueError(f"feature_layer {self.feature_layer} of {self.num_hidden_layers} layers and their input")
+        return self
+
+
+class QFormerSection(Section):
+    """Q-Former; the defaults are InstructBLIP's."""
+
+    num_query_tokens: Size = 32
+    hidden_size: Size = 768
+    num_hidden_layers: Size = 12
+    num_attention_heads: Size = 12
+    intermediate_size: Size = 3072
+    cross_attention_frequency: Size = 2
+    dropout: float = Field(0.1, ge=0, lt=1, description="while it is trained; 0 where a run is short")
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> QFormerSection:
+        _divides(self.num_attention_heads, self.hidden_size)
+        return self
+
+
+class CorrespondenceSection(Section):
+    """Correspondence extraction (CEM): DINOv2 and the cross-attention; the defaults are ViT-g/14 (facts 5.2)."""
+
+    image_size: Size = Field(224, description="side of the pictures DINOv2 sees: the same grid as the vision tower's")
+    pretrained_size: Size = Field(518, description="side that its position embeddings are stored for")
+    patch_size: Size = 14
+    hidden_size: Size = 1536
+    num_hidden_layers: Size = 40
+    num_attention_heads: Size = 24
+    mlp_ratio: Size = 4
+    swiglu: bool = Field(True, description="ViT-g's feed-forward layers; false for ViT-S, B and L")
+    registers: int = Field(0, ge=0, description="register tokens of the variants that have them")
+    attention_heads: int = Field(16, gt=0, description="heads of the cross-attention")
+    residual: bool = Field(True, description="add what was found to the patches, from zero on")
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> CorrespondenceSection:
+        _divides(self.num_attention_heads, self.hidden_size)
+        _has_a_patch(self.image_size, self.patch_size)
+        return self
+
+
+class AdaptationSection(Section):
+    """Correspondence adaptation (CAM) before some layers of the trunk."""
+
+    layers: tuple[str, ...] = Field(("1/3", "2/3"), description="shares of the trunk's depth; rounded up")
+    guidance: bool = Field(True, description="by the prompt's last state")
+    requery: bool = Field(True, description="ask the Q-Former again; without it the guidance itself goes back")
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _fractions(cls, layers: Any) -> tuple[str, ...]:
+        for layer in layers if isinstance(layers, (list, tuple)) else [layers]:
+            try:
+                inside = 0 <= Fraction(str(layer)) < 1
+            except (ValueError, ZeroDivisionError):
+                inside = False
+            if not inside:
+                raise ValueError(f"{layer!r} is no share of the depth; write a list such as ['1/3', '2/3']")
+        return tuple(str(layer) for layer in layers)
+
+    def indexes(self, num_layers: int) -> list[int]:
+        """n in "before layer n", counted from 0: 11 and 22 of 32 (facts 5.3 row 3)."""
+        return [math.ceil(Fraction(layer) * num_layers) for layer in self.layers]
+
+
+class TrunkSection(Section):
+    """Llama-type language trunk; the defaults are Vicuna-7B-v1.5."""
+
+    hidden_size: Size = 4096
+    intermediate_size: Size = 11008
+    num_hidden_layers: Size = 32
+    num_attention_heads: Size = 32
+    max_position_embeddings: Size = 4096
+    rms_norm_eps: float = Field(1e-5, gt=0)
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> TrunkSection:
+        _divides(self.num_attention_heads, self.hidden_size)
+        return self
+
+
+class GroundingSection(Section):
+    """SAM encoder and mask decoder; the defaults are ViT-H."""
+
+    image_size: Size = 1024
+    patch_size: Size = 16
+    hidden_size: Size = 1280
+    num_hidden_layers: Size = 32
+    num_attention_heads: Size = 16
+    window_size: int = Field(14, ge=0, description="patches; 0 for none")
+    global_attn_indexes: tuple[int, ...] = (7, 15, 23, 31)
+    use_rel_pos: bool = Field(True, description="relative positions, as in SAM's releases; off, attention is cheaper")
+    prompt_size: int = Field(256, description="width of the neck, the prompts and the mask decoder")
+    decoder_mlp: Size = 2048
+    decoder_heads: Size = 8
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> GroundingSection:
+        _divides(self.num_attention_heads, self.hidden_size)
+        _has_a_patch(self.image_size, self.patch_size)
+        if self.prompt_size % 8:
+            raise ValueError(f"prompt_size: the mask decoder divides its width of {self.prompt_size} by 8")
+        _divides(self.decoder_heads, self.prompt_size // 2, "decoder_heads")  # SAM attends at half its width
+        return self
+
+
+class ModelSection(Section):
+    """The composition of the LVLM."""
+
+    weights: str | None = Field(
+        None, description="model folder or hub id to start from, tokenizer included; the sizes below must be its own"
+    )
+    random_frozen: bool = Field(
+        False, description="allow frozen parts of random weights: rehearsals and measurements, never a result"
+    )
+    quantise_trunk: bool = Field(False, description="hold the frozen trunk in 4 bits (NF4); needs the quant extra")
+    frozen_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="what frozen weights are held in; what is trained stays in float32"
+    )
+    max_images_per_tower_pass: int | None = Field(
+        None, gt=0, description="pictures that go through a tower at once; less memory, the same result"
+    )
+    tokenizer: TokenizerSection = TokenizerSection()
+    vision: VisionSection = VisionSection()
+    qformer: QFormerSection | None = Field(QFormerSection(), description="null: every patch becomes a token")
+    projection: Literal["linear", "mlp"] = Field("linear", description="into the trunk's width")
+    correspondence: CorrespondenceSection | None = Field(CorrespondenceSection(), description="null: no DINOv2")
+    adaptation: AdaptationSection | None = Field(AdaptationSection(), description="null: first pass only")
+    trunk: TrunkSection = TrunkSection()
+    grounding: GroundingSection = GroundingSection()
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = Field(
+        "sdpa", description="eager is faster for tiny models on a CPU; flash_attention_2 needs the gpu extra"
+    )
+    initializer_range: float = Field(
+        0.02, gt=0, description="spread of fresh weights; narrow models that train from scratch need more"
+    )
+    system: str = Field(
+        "A chat between a curious human and an artificial intelligence assistant. "
+        "The assistant gives helpful, detailed, and polite answers to the human's questions.",
+        description="system sentence in front of every dialogue",
+    )
+
+
+class DataSection(Section):
+    """Samples files (JSON lines of ``records.Sample``)."""
+
+    train: str
+    validation: str | None = Field(
+        None, description="scored by its losses whenever a checkpoint is saved, and at the end"
+    )
+    limit: int | None = Field(None, gt=0, description="only the first so many samples of each file; null takes all")
+    blind: bool = Field(False, description="replace every picture by plain grey: what can be guessed without looking")
+    features: str | None = Field(
+        None, description="folder of cached features that llava-corr cache made; the frozen image towers are not run"
+    )
+    workers: int = Field(0, ge=0)
+    picture_groups: int = Field(1, ge=1, description="shuffle dialogues in groups of this many that share pictures")
+
+
+class LossSection(Section):
+    """Weights of the losses (Calico section 3.5; facts 5.3 rows 1 and 2)."""
+
+    language: float = Field(1.0, ge=0)
+    mask: float = Field(2.0, ge=0)
+    dice: float = Field(0.5, ge=0)
+    mask_kind: Literal["focal", "bce"] = "focal"
+    focal_alpha: float = Field(0.25, le=1, description="weight of foreground pixels; negative: no weighting")
+    focal_gamma: float = Field(2.0, ge=0)
+    mask_size: int = Field(256, gt=0, description="side of the square canvas on which masks are compared, pixels")
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> LossSection:
+        if not (self.language or self.mask or self.dice):
+            raise ValueError("language, mask and dice are all 0: nothing would be trained")
+        return self
+
+    @property
+    def draw(self) -> bool:
+        """Whether masks are trained at all; if not, the grounding tower is not run."""
+        return self.mask > 0 or self.dice > 0
+
+
+class LoraSection(Section):
+    """Low-rank adapter of the trunk's attention; the defaults are the paper's (C.1)."""
+
+    rank: int = Field(8, gt=0)
+    alpha: int = Field(16, gt=0)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    targets: tuple[Literal["q_proj", "k_proj", "v_proj", "o_proj"], ...] = Field(
+        ("q_proj", "v_proj"), description="projections with an adapter; none trains token_rows alone"
+    )
+    token_rows: tuple[str, ...] = Field(
+        (), description="special tokens whose rows are trained: [SEG], <p> and </p> on any base but GLaMM"
+    )
+
+    @model_validator(mode="after")
+    def _adapts_something(self) -> LoraSection:
+        if not (self.targets or self.token_rows):
+            raise ValueError("neither targets nor token_rows: nothing would be trained; lora: null is no adapter")
+        return self
+
+
+class TrainingSection(Section):
+    """Optimisation; the defaults are the paper's (C.1)."""
+
+    max_steps: int = Field(5000, gt=0)
+    batch_size: int = Field(4, gt=0, description="dialogues per device and micro-step")
+    gradient_accumulation: int = Field(4, gt=0)
+    learning_rate: float = Field(4e-4, gt=0)
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup_steps: int = Field(100, ge=0)
+    schedule: Literal["linear", "cosine"] = "linear"
+    max_grad_norm: float = Field(1.0, gt=0)
+    bf16: bool = True
+    gradient_checkpointing: bool = False
+    losses: LossSection = LossSection()
+    lora: LoraSection | None = Field(LoraSection(), description="adapter of the trunk's attention; null: none")
+    trainable: tuple[str, ...] = Field(
+        ("correspondence.attention", "adaptation", "grounding.sam.mask_decoder"),
+        description="parts that are trained besides, by name; [all] trains everything, without lora. Parts that the "
+        "model lacks by configuration may be named",
+    )
+    deepspeed: str | None = Field("zero2.json", description="file in zero_configs/, or a path; null trains without")
+    logging_steps: int = Field(10, gt=0)
+    save_steps: int = Field(500, gt=0)
+    max_minutes: float | None = Field(None, gt=0, description="stop in good order after this long, schedule included")
+
+
+class PredictionSection(Section):
+    """How answers are generated."""
+
+    batch_size: int = Field(8, gt=0)
+    max_new_tokens: int = Field(512, gt=0)
+    max_images_per_tower_pass: int | None = Field(
+        4, gt=0, description="as in model, where no gradients are kept: what a batch's pictures take at once"
+    )
+
+
+class ExperimentConfig(Section):
+    """One experiment."""
+
+    name: str
+    seed: int = Field(0, ge=0, lt=2**32)
+    output_dir: str = Field("runs", description="the run folder is output_dir/name")
+    data: DataSection
+    model: ModelSection = ModelSection()
+    training: TrainingSection = TrainingSection()
+    prediction: PredictionSection = PredictionSection()
+
+    @model_validator(mode="after")
+    def _one_arithmetic(self) -> ExperimentConfig:
+        if self.model.frozen_dtype == "bfloat16" and not self.training.bf16:
+            raise ValueError(
+                "model.frozen_dtype bfloat16 with training.bf16 false: frozen weights in bfloat16 cannot be multiplied "
+                "by activations in float32; set training.bf16 to true, or model.frozen_dtype to float32"
+            )
+        return self
+
+    @property
+    def run_dir(self) -> Path:
+        return Path(self.output_dir) / self.name
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
