@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import ValidationError
 
 from ..errors import SampleError
-from ..files import write_json
+from ..files import refuse_overwriting, write_json
 from ..record_files import write_samples
 from ..records import ImageRef, Sample
 from .checks import MENDS, check_sample
@@ -219,6 +219,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Logs every fault and a summary; returns 1 when there are faults, otherwise 0."""
+    refuse_overwriting([("--report", args.report)], [("the samples file", file) for file in args.files])
     examination = examine(args.files, images=args.images)
     for fault in examination.faults:
         logger.warning("%s, row %d: %s: %s\n  mend: %s", fault.file, fault.row, fault.kind, fault.detail, fault.mend)

@@ -16,7 +16,7 @@ from PIL import Image
 from llava_corr.datasets import doctor
 from llava_corr.datasets.checks import MENDS
 from llava_corr.datasets.doctor import examine, repair
-from llava_corr.errors import SampleError
+from llava_corr.errors import ConfigError, SampleError
 from llava_corr.files import read_json
 from llava_corr.grammar import OBJECT_TOKEN
 from llava_corr.record_files import read_samples
@@ -300,6 +300,14 @@ def test_command(tmp_path, caplog):
     assert read_json(report)["counts"] == {"broken_json": 1}
     assert doctor.run(arguments(out, "--images")) == 0
     assert "2 rows in 1 files: no faults" in caplog.text
+
+
+def test_the_report_overwrites_no_samples(tmp_path):
+    path = write(tmp_path, [row(0)])
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=r"--report .* would overwrite the samples file"):
+        doctor.run(arguments(str(path), "--report", str(path)))
+    assert path.read_bytes() == before
 
 
 def test_every_kind_is_planted():
