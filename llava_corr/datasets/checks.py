@@ -39,7 +39,7 @@ MENDS = {
     "empty_mask": "leave out what is not visible, in targets and text",
     "image_missing": "restore the file or correct the path (relative paths start at the samples file)",
     "image_truncated": "download or copy the image again",
-    "image_unreadable": "replace the file by an image that Pillow reads",
+    "image_unreadable": "replace the file by an image that Pillow reads, of 8 or 16 bits per channel",
     "shared_between_splits": "keep the image in one split only",
 }
 

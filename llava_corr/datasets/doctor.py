@@ -20,7 +20,8 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 from pydantic import ValidationError
 
-from ..errors import SampleError
+from ..drawing.images import to_rgb
+from ..errors import ImageError, SampleError
 from ..files import refuse_overwriting, write_json
 from ..record_files import write_samples
 from ..records import ImageRef, Sample
@@ -165,7 +166,10 @@ def _open(path: str) -> _Picture:
     try:
         with Image.open(BytesIO(data)) as picture:
             picture.load()
+            to_rgb(picture, path)
             return _Picture((picture.height, picture.width), None, digest)
+    except ImageError as fault:
+        return _Picture(None, ("image_unreadable", fault.what))
     except (UnidentifiedImageError, Image.DecompressionBombError) as fault:
         return _Picture(None, ("image_unreadable", str(fault).replace(repr(BytesIO), "")))
     except (OSError, SyntaxError, ValueError, EOFError) as fault:  # what Pillow's decoders raise on cut-off data

@@ -183,12 +183,12 @@ def _verify(args: argparse.Namespace, predictor: Predictor, samples: Sequence[Sa
 
 def _about_pictures(args: argparse.Namespace) -> int:
     from ..datasets.images import grey_picture
-    from ..drawing.images import load_rgb
+    from .pictures import as_picture
     from .show import draw_answers, write_png
 
     picture = args.out.with_suffix(".png")
     _refuse_losses(args, picture)
-    pictures = [load_rgb(path) for path in args.images]  # before the model, which takes its time to load
+    pictures = [as_picture(path) for path in args.images]  # before the model, which takes its time to load
     config = _configuration(args.run) if args.run else None
     predictor = _load(args, config.prediction if config else PredictionSection())
     blind = config is not None and config.data.blind

@@ -201,6 +201,16 @@ def test_damaged_images(how, suffix, tmp_path):
     assert "image 1 (images/other" in fault.detail
 
 
+def test_pixels_of_no_known_range_are_listed(tmp_path):
+    value = row(1)
+    value["images"][1]["path"] = "images/other.tif"
+    path = write(tmp_path, [row(0), value])
+    Image.new("F", (8, 6)).save(tmp_path / "images/other.tif")
+    (fault,) = examine([path], images=True).faults
+    assert (fault.row, fault.kind) == (2, "image_unreadable")
+    assert "mode F" in fault.detail
+
+
 def test_images_shared_between_splits(tmp_path):
     train = write(tmp_path, [row(0), row(1)])
     leak = row(1, "test")

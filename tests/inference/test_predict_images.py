@@ -73,6 +73,18 @@ def test_what_does_not_fit_is_named(tmp_path, tiny_run, pictures, words, fault, 
     assert not list(tmp_path.glob("x.*"))
 
 
+def test_photos_are_drawn_upright(tmp_path, tiny_run, pictures):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    with Image.open(pictures[0]) as picture:
+        picture.save(tmp_path / "turned.png", exif=exif)
+    shown = (tmp_path / "turned.png", pictures[1])
+    assert predict("--run", tiny_run[0], "--images", *shown, "--ask", "What?", "--out", tmp_path / "x.json") == 0
+    written = json.loads((tmp_path / "x.json").read_text())
+    assert (written["images"][0]["height"], written["images"][0]["width"]) == (80, 60)
+    assert written["answers"][0]["prediction"]["image_sizes"][0] == [80, 60]
+
+
 def test_only_an_earlier_answer_is_replaced(tmp_path, tiny_run, pictures, capsys):
     asked = ("--run", tiny_run[0], "--ask", "What?", "--images", *pictures)
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
