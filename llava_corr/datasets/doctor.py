@@ -1,8 +1,9 @@
-"""The data set doctor: lists every fault of samples files, one pass, and writes a copy without the faulty rows.
+"""The data set doctor: one pass over samples files, a list of all faults and a copy without the faulty rows.
 
     llava-corr doctor train.jsonl val.jsonl test.jsonl --images --repair clean/
 
-A broken row does not stop the pass. Given several files it also finds images shared between splits.
+A broken row does not stop the pass. Given several files it also finds images shared between splits. It knows no model:
+whether a row fits into one's context, training tells before its first step.
 """
 
 from __future__ import annotations

@@ -86,6 +86,8 @@ TAIL = "The unique part is <p> the tail </p> [SEG] (IMAGE2)."
 FAULTS = {
     "three markers": ("marker_count", ask("The <image> (IMAGE1), <image> (IMAGE2) and <image> ...")),
     "no markers": ("marker_count", ask("Segment.")),
+    "[SEG] in the question": ("seg_in_question", ask("The <image> (IMAGE1) and <image> (IMAGE2): [SEG] it.")),
+    "a marker and no images": ("marker_count", lambda v: v.update(images=[], targets=[])),
     "swapped identifiers": ("identifier_order", ask("<image> (IMAGE2) and <image> (IMAGE1).")),
     "missing identifier": ("identifier_order", ask("<image> and <image> (IMAGE1).")),
     "question names image 3": ("identifier_out_of_range", ask("<image> (IMAGE1) <image> (IMAGE2). Not (IMAGE3).")),
@@ -106,6 +108,7 @@ FAULTS = {
     "a role of another task": ("role_mismatch", lambda v: v["targets"][2].update(role="common")),
     "part sentence without the word": ("role_mismatch", say(f"{OBJECTS} There is <p> the tail </p> [SEG] (IMAGE2).")),
     "object token without entry": ("object_token_count", ask(f"<image> (IMAGE1) <image> (IMAGE2) {OBJECT_TOKEN}")),
+    "object token in the answer": ("object_token_count", say(f"{OBJECTS} {TAIL} {OBJECT_TOKEN}")),
     "mask of another size": ("mask_size", lambda v: v["targets"][0].update(mask=SMALL)),
     "image of another size than masks": ("mask_size", lambda v: v["images"][0].update(width=9)),
     "no height": ("invalid_field", lambda v: v["images"][0].update(height=0)),
@@ -142,6 +145,11 @@ def test_sound_rows_have_no_faults(tmp_path):
     path = write(tmp_path, [row(k) for k in range(3)])
     examination = examine([path], images=True)
     assert (examination.rows, examination.faults) == (3, [])
+
+
+def test_rows_without_images_are_sound(tmp_path):
+    words = {"images": [], "targets": [], "turns": [{"user": "What is a tail?", "assistant": "A part."}]}
+    assert examine([write(tmp_path, [row(0), row(1) | words | {"task": "caption"}])], images=True).faults == []
 
 
 @pytest.mark.parametrize(
