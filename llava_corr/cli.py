@@ -16,7 +16,7 @@ from .errors import LlavaCorrError
 COMMANDS = {
     "world": ("llava_corr.world.command", "render the embedded world in the public formats"),
     "data": ("llava_corr.datasets.command", "build MixedParts or alignment dialogues from annotated images"),
-    "doctor": ("llava_corr.datasets.doctor", "list every fault of a samples file"),
+    "doctor": ("llava_corr.datasets.doctor", "list the faults of a samples file"),
     "size": ("llava_corr.models.sizes_command", "count a configuration's parameters and compute, load nothing"),
     "cache": ("llava_corr.training.cache_command", "keep what frozen image towers see of an experiment's pictures"),
     "train": ("llava_corr.training.command", "train one experiment (or: deepspeed scripts/train.py)"),

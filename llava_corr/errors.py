@@ -51,7 +51,7 @@ class AnnotationError(LlavaCorrError):
 
 
 class ImageError(LlavaCorrError):
-    """An image that is missing, truncated or of another size than its annotation says."""
+    """An image that is missing, truncated, of pixels of unknown range, or of another size than its annotation says."""
 
 
 class MaskError(LlavaCorrError):

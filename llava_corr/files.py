@@ -14,7 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from .errors import AnnotationError, LlavaCorrError, StorageError
+from .errors import AnnotationError, ConfigError, LlavaCorrError, StorageError
+
+Named = Iterable[tuple[str, str | Path | None]]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -64,6 +66,34 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         if temporary is not None:
             with suppress(OSError):
                 os.unlink(temporary)
+
+
+def refuse_overwriting(outputs: Named, inputs: Named) -> None:
+    """Sees that no file that a command writes is one that it reads, under whatever name.
+
+    Args:
+        outputs: (argument, file) of each; files that are None are passed over.
+        inputs: likewise.
+
+    Raises:
+        ConfigError: one is; both arguments are named.
+    """
+    read = [(argument, file) for argument, file in inputs if file is not None]
+    for output, out in outputs:
+        for argument, file in read:
+            if out is not None and _same_file(out, file):
+                raise ConfigError(
+                    f"{output} {out} would overwrite {argument} {file}",
+                    where=os.path.realpath(file),
+                    mend="name another file to write",
+                )
+
+
+def _same_file(one: str | Path, other: str | Path) -> bool:
+    try:
+        return os.path.samefile(one, other)  # also where names differ in case, or by a link
+    except (OSError, ValueError):
+        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def append_line(path: str | Path, line: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from .errors import LlavaCorrError, PredictionError, SampleError
+from .errors import ConfigError, LlavaCorrError, PredictionError, SampleError
 from .files import open_rows, read_rows, row_text, write_lines
 from .records import PREDICTION_SCHEMA, Prediction, Record, Sample
 
@@ -53,6 +53,27 @@ def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
         return sample.model_copy(update={"images": tuple(images)})
 
     return write_records(path, (stored(sample) for sample in samples))
+
+
+def refuse_replacing(path: str | Path, kind: type[Record]) -> None:
+    """Sees that ``path`` may be written: it is not there, empty, or its first row has the fields of ``kind``.
+
+    Raises:
+        ConfigError: it is a file of another kind.
+    """
+    if not Path(path).is_file():
+        return
+    needed = {name for name, field in kind.model_fields.items() if field.is_required()}
+    try:
+        row = json.loads(next((line for _, line in read_rows(path, ConfigError)), "null"))
+    except (ConfigError, ValueError, RecursionError):
+        row = ()
+    if row is not None and not (isinstance(row, dict) and needed <= row.keys()):
+        raise ConfigError(
+            f"--out {path} is no file of {kind.__name__.lower()}s, and would be replaced by one",
+            where=os.path.realpath(path),
+            mend="name another file, or remove this one",
+        )
 
 
 class SamplesFile(Sequence[Sample]):

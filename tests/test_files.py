@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from llava_corr.errors import AnnotationError, Finding, Findings, StorageError
-from llava_corr.files import atomic_write, read_json, read_rows, resource, write_json, write_lines
+from llava_corr.errors import AnnotationError, ConfigError, Finding, Findings, StorageError
+from llava_corr.files import atomic_write, read_json, read_rows, refuse_overwriting, resource, write_json, write_lines
 
 
 def test_failed_block_leaves_the_old_file(tmp_path):
@@ -79,3 +79,18 @@ def test_findings_count_and_list():
     assert findings.counts() == {"b": 2, "a": 1}
     assert findings.summary() == "2 b, 1 a"
     assert len(findings.to_json()) == 3
+
+
+def test_a_file_that_is_read_is_not_written_under_any_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.jsonl").write_text("x")
+    (tmp_path / "link.jsonl").symlink_to("a.jsonl")
+    os.link("a.jsonl", "hard.jsonl")
+    read = [("--train", None), ("--samples", "a.jsonl")]
+    for name in ("a.jsonl", tmp_path / "a.jsonl", "folder/../a.jsonl", "link.jsonl", "hard.jsonl"):
+        with pytest.raises(ConfigError, match=r"--out .* would overwrite --samples a\.jsonl"):
+            refuse_overwriting([("--report", None), ("--out", name)], read)
+    with pytest.raises(ConfigError, match="would overwrite"):
+        refuse_overwriting([("--out", "folder/../new")], [("--samples", "new")])
+    refuse_overwriting([("--out", "b.jsonl"), ("--out", "folder/a.jsonl")], read)

@@ -6,7 +6,9 @@ import argparse
 import sys
 
 from ..errors import ConfigError
-from ..record_files import read_samples, write_records
+from ..files import refuse_overwriting
+from ..record_files import read_samples, refuse_replacing, write_records
+from ..records import Prediction
 from . import BASELINES
 
 
@@ -27,6 +29,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.seed < 0:
         raise ConfigError(f"--seed {args.seed} must not be negative")
+    refuse_overwriting([("--out", args.out)], [("--train", args.train), ("--samples", args.samples)])
+    refuse_replacing(args.out, Prediction)
     predict = BASELINES.load(args.baseline)
     count = write_records(args.out, predict(read_samples(args.train), read_samples(args.samples), seed=args.seed))
     sys.stdout.write(f"{args.baseline}: {count} predictions in {args.out}\n")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigError, PredictionError
-from ..files import write_json
+from ..files import refuse_overwriting, write_json
 from ..metrics.text import DEFAULT_MODEL, LabelEmbeddings, cache_name
 from ..record_files import iter_predictions, read_samples
 from ..records import Sample
@@ -47,8 +47,10 @@ def run(args: argparse.Namespace) -> int:
             f"--resamples {args.resamples} and --seed {args.seed} must not be negative",
             mend="--resamples 0 gives no intervals",
         )
-    samples = read_samples(args.samples)
     cache = Path(args.embeddings) if args.embeddings else Path(args.out).parent / cache_name(args.text_model)
+    read = [("--samples", args.samples), ("--predictions", args.predictions), ("--against", args.against)]
+    refuse_overwriting([("--out", args.out), ("--embeddings", cache)], read)
+    samples = read_samples(args.samples)
     embeddings = LabelEmbeddings(args.text_model, cache)
     first = _scored(args, samples, args.predictions, args.name, embeddings)
     second = _scored(args, samples, args.against, args.against_name, embeddings) if args.against else None

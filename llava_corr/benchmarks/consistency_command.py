@@ -12,9 +12,9 @@ import argparse
 import sys
 
 from ..errors import ConfigError
-from ..files import write_json
-from ..record_files import iter_predictions, read_samples, write_samples
-from ..records import Prediction, Score, Task
+from ..files import refuse_overwriting, write_json
+from ..record_files import iter_predictions, read_samples, refuse_replacing, write_samples
+from ..records import Prediction, Sample, Score, Task
 from .consistency import partner_consistency, swap_consistency, swap_sample
 from .mixedparts_units import truth_of
 from .verified import require_verified
@@ -48,8 +48,11 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         LlavaCorrError: files that cannot be read, written, or that do not belong together.
     """
+    read = [(f"--{name}", getattr(args, name, None)) for name in ("samples", "predictions", "swapped")]
+    refuse_overwriting([("--out", args.out)], read)
     samples = read_samples(args.samples)
     if args.check == "swap-samples":
+        refuse_replacing(args.out, Sample)
         count = write_samples(args.out, (swap_sample(sample) for sample in samples))
         sys.stdout.write(f"{count} swapped samples in {args.out}\n")
         return 0

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import get_args
 
 from ..errors import MaskError
-from ..grammar import IMAGE, OBJECT_TOKEN, SegmentSpan, names_parts, normalise_label, parse_answer
+from ..grammar import IMAGE, OBJECT_TOKEN, SEG, SegmentSpan, names_parts, normalise_label, parse_answer
 from ..records import MixedPartsTask, Role, Sample, Target, Task
 
 Fault = tuple[str, str]
@@ -24,6 +24,7 @@ MENDS = {
     "duplicate_id": "give every sample of a file its own id",
     "marker_count": "write one <image> per image, in the user's turns",
     "marker_in_answer": "images belong to the user's turns: take <image> out of the answer",
+    "seg_in_question": "masks belong to answers: take [SEG] out of the user's turns",
     "identifier_order": "let the k-th <image> be followed by (IMAGEk)",
     "identifier_out_of_range": "name only images that the sample has, counted from 1 in text and from 0 in targets",
     "seg_count": "write one [SEG] per target, in the order of the targets",
@@ -31,7 +32,7 @@ MENDS = {
     "phrase_mismatch": "let target and text name the same thing, in the same order",
     "image_mismatch": "let target and text ground in the same image, in the same order",
     "role_mismatch": "objects stand in sentences without the word part, parts in sentences with it, roles fit the task",
-    "object_token_count": "write one object token per entry of object_tokens",
+    "object_token_count": "write one object token per entry of object_tokens, in the user's turns",
     "turn_out_of_range": "count the turns of targets from 0",
     "image_size": "write the size of the image file in pixels",
     "mask_size": "encode the mask at the size of its image",
@@ -39,7 +40,7 @@ MENDS = {
     "empty_mask": "leave out what is not visible, in targets and text",
     "image_missing": "restore the file or correct the path (relative paths start at the samples file)",
     "image_truncated": "download or copy the image again",
-    "image_unreadable": "replace the file by an image that Pillow reads",
+    "image_unreadable": "replace the file by an image that Pillow reads, of 8 or 16 bits per channel",
     "shared_between_splits": "keep the image in one split only",
 }
 
@@ -85,7 +86,7 @@ def _check_question(sample: Sample) -> Iterator[Fault]:
     question = "\n".join(turn.user for turn in sample.turns)
     count = len(sample.images)
     markers = question.count(IMAGE)
-    if markers != count or not count:
+    if markers != count:
         yield "marker_count", f"{markers} {IMAGE} for {count} images"
     numbers = [_number(n) for n in _IDENTIFIER.findall(question)]
     wrong = sorted({n for n in numbers if not 1 <= n <= count})
@@ -96,7 +97,11 @@ def _check_question(sample: Sample) -> Iterator[Fault]:
         yield "identifier_order", f"{IMAGE} markers carry {_identifiers(marked)}"
     if any(IMAGE in turn.assistant for turn in sample.turns):
         yield "marker_in_answer", f"{IMAGE} in an answer"
+    if SEG in question:
+        yield "seg_in_question", f"{SEG} in a question"
     tokens = question.count(OBJECT_TOKEN)
+    if any(OBJECT_TOKEN in turn.assistant for turn in sample.turns):
+        yield "object_token_count", f"{OBJECT_TOKEN} in an answer"
     if tokens != len(sample.object_tokens):
         yield "object_token_count", f"{tokens} {OBJECT_TOKEN} for {len(sample.object_tokens)} object tokens"
 

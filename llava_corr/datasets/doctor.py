@@ -1,8 +1,9 @@
-"""The data set doctor: lists every fault of samples files, one pass, and writes a copy without the faulty rows.
+"""The data set doctor: one pass over samples files, a list of all faults and a copy without the faulty rows.
 
     llava-corr doctor train.jsonl val.jsonl test.jsonl --images --repair clean/
 
-A broken row does not stop the pass. Given several files it also finds images shared between splits.
+A broken row does not stop the pass. Given several files it also finds images shared between splits. It knows no model:
+whether a row fits into one's context, training tells before its first step.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 from pydantic import ValidationError
 
-from ..errors import SampleError
-from ..files import write_json
+from ..drawing.images import to_rgb
+from ..errors import ImageError, SampleError
+from ..files import refuse_overwriting, write_json
 from ..record_files import write_samples
 from ..records import ImageRef, Sample
 from .checks import MENDS, check_sample
@@ -165,7 +167,10 @@ def _open(path: str) -> _Picture:
     try:
         with Image.open(BytesIO(data)) as picture:
             picture.load()
+            to_rgb(picture, path)
             return _Picture((picture.height, picture.width), None, digest)
+    except ImageError as fault:
+        return _Picture(None, ("image_unreadable", fault.what))
     except (UnidentifiedImageError, Image.DecompressionBombError) as fault:
         return _Picture(None, ("image_unreadable", str(fault).replace(repr(BytesIO), "")))
     except (OSError, SyntaxError, ValueError, EOFError) as fault:  # what Pillow's decoders raise on cut-off data
@@ -219,6 +224,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Logs every fault and a summary; returns 1 when there are faults, otherwise 0."""
+    refuse_overwriting([("--report", args.report)], [("the samples file", file) for file in args.files])
     examination = examine(args.files, images=args.images)
     for fault in examination.faults:
         logger.warning("%s, row %d: %s: %s\n  mend: %s", fault.file, fault.row, fault.kind, fault.detail, fault.mend)

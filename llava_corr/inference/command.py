@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..config import load_config
-from ..errors import CheckpointError, ConfigError, PredictionError
+from ..errors import CheckpointError, ConfigError, LlavaCorrError, PredictionError
 from ..experiment import ExperimentConfig, PredictionSection
-from ..record_files import read_samples
+from ..files import read_json, refuse_overwriting, write_json
+from ..record_files import read_samples, refuse_replacing
 from ..records import ImageRef, Prediction, Sample
 
 if TYPE_CHECKING:  # torch is loaded when the command runs
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # torch is loaded when the command runs
 logger = logging.getLogger(__name__)
 
 VERIFY = 4
+ANSWER = {"schema_version", "images", "answers"}  # what a file of --images holds
 # What decides an answer; batch size, device and version may differ between a file and its check.
 DECIDING = ("model", "blind", "max_new_tokens", "dtype")
 
@@ -95,8 +97,12 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _about_samples(args: argparse.Namespace) -> int:
-    from .prediction_file import write_predictions
+    from ..benchmarks.verified import verdict_path
+    from .prediction_file import made_path, partial_path, write_predictions
 
+    written = (args.out, partial_path(args.out), made_path(args.out), verdict_path(args.out))
+    refuse_overwriting([("--out", path) for path in written], [("--samples", args.samples)])
+    refuse_replacing(args.out, Prediction)
     config = _configuration(args.run)
     samples = read_samples(args.samples)[: args.limit]
     settings = _settings(args, config, len(samples))
@@ -178,11 +184,12 @@ def _verify(args: argparse.Namespace, predictor: Predictor, samples: Sequence[Sa
 
 def _about_pictures(args: argparse.Namespace) -> int:
     from ..datasets.images import grey_picture
-    from ..drawing.images import load_rgb
-    from ..files import write_json
+    from .pictures import as_picture
     from .show import draw_answers, write_png
 
-    pictures = [load_rgb(path) for path in args.images]  # before the model, which takes its time to load
+    picture = args.out.with_suffix(".png")
+    _refuse_losses(args, picture)
+    pictures = [as_picture(path) for path in args.images]  # before the model, which takes its time to load
     config = _configuration(args.run) if args.run else None
     predictor = _load(args, config.prediction if config else PredictionSection())
     blind = config is not None and config.data.blind
@@ -195,12 +202,36 @@ def _about_pictures(args: argparse.Namespace) -> int:
     answers = [(question, predictor.ask(question)) for question in args.ask]
     rows = [{"question": question, "prediction": answer.model_dump(mode="json")} for question, answer in answers]
     write_json(args.out, {"schema_version": 1, "images": [s.model_dump() for s in shown], "answers": rows})
-    picture = args.out.with_suffix(".png")
     write_png(picture, draw_answers(pictures, answers, [path.name for path in args.images]))
     for _, answer in answers:
         logger.info("%s", answer.text)
     logger.info("%d answers in %s, drawn in %s", len(answers), args.out, picture)
     return 0
+
+
+def _refuse_losses(args: argparse.Namespace, picture: Path) -> None:
+    """Sees that what is written replaces at most an earlier answer and its picture.
+
+    Raises:
+        ConfigError: it would replace something else.
+    """
+    written = [("--out", args.out), ("the drawing beside --out,", picture)]
+    refuse_overwriting(written, [("--images", path) for path in args.images])
+    for argument, path in written:
+        if path.exists() and not _is_answer(args.out):
+            raise ConfigError(
+                f"{argument} {path} is there, and is not of an earlier answer",
+                where=str(path.resolve()),
+                mend="name another --out, or remove that file",
+            )
+
+
+def _is_answer(path: Path) -> bool:
+    try:
+        value = read_json(path)
+    except LlavaCorrError:
+        return False
+    return isinstance(value, dict) and value.keys() == ANSWER
 
 
 def _load(args: argparse.Namespace, prediction: PredictionSection) -> Predictor:

@@ -8,7 +8,7 @@ chair_parts, bench_parts = predictor.segment("common_parts")
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -98,15 +98,21 @@ class Predictor:
         The image towers run once, with the first question; what they found is kept until other pictures are chosen.
 
         Args:
-            images: arrays (H x W x 3, uint8), PIL images or files, IMAGE1 first.
+            images: arrays (H x W x 3, uint8), PIL images or files, IMAGE1 first. Masks are of the upright pictures, as
+                the EXIF orientation of files and PIL images says.
 
         Raises:
             SampleError: no list of pictures, or something in it that is none; no pictures are chosen then.
-            ImageError: a file that cannot be read.
+            ImageError: a file or PIL image that cannot be read.
         """
         self._pictures, self._seen = [], None
-        if isinstance(images, (str, Path)):
-            raise SampleError("set_images takes a list of pictures", mend=f'write set_images(["{images}"])')
+        one = isinstance(images, (str, Path, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim < 4)
+        if one or not isinstance(images, Iterable):
+            shown = f'"{images}"' if isinstance(images, (str, Path)) else "picture"
+            raise SampleError(
+                f"set_images takes a list of pictures, not a {type(images).__name__}",
+                mend=f"write set_images([{shown}])",
+            )
         self._pictures = [as_picture(image) for image in images]
 
     @torch.no_grad()

@@ -236,11 +236,18 @@ class LlavaCorrProcessor(ProcessorMixin):
 
     def _grounding(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
         """Pictures for the grounding tower, likewise, with their sizes on the canvas."""
-        grounding = self.grounding_image_processor(list(pictures), **RESIZE_ONLY)
+        grounding = self.grounding_image_processor([self._not_too_slim(p) for p in pictures], **RESIZE_ONLY)
         return {
             "grounding_pixels": _as_uint8(grounding["pixel_values"]),
             "grounding_sizes": torch.as_tensor(np.asarray(grounding["reshaped_input_sizes"]), dtype=torch.long),
         }
+
+    def _not_too_slim(self, picture: Picture) -> Picture:
+        """At its size on the canvas where its processor could shrink it to nothing; other pictures as they are."""
+        height, width = self.grounding_size(*picture.shape[:2])
+        if min(height, width) > 1:
+            return picture
+        return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
 
     def mask_targets(self, masks: Sequence[NDArray[np.bool_]]) -> Tensor:
         """K x M x M uint8: foreground share of each canvas cell, times 255, exact by area."""
@@ -256,9 +263,9 @@ class LlavaCorrProcessor(ProcessorMixin):
         return torch.from_numpy(out)
 
     def grounding_size(self, height: int, width: int) -> tuple[int, int]:
-        """Size of a picture on the grounding square, before padding: longest side to the canvas, half up."""
+        """Size of a picture on the grounding square, before padding: longest side to the canvas, half up, from 1."""
         scale = self.canvas / max(height, width)
-        return int(height * scale + 0.5), int(width * scale + 0.5)
+        return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
     def mask_probabilities(self, logits_Khw: Tensor, sizes: Sequence[tuple[int, int]]) -> list[NDArray[np.float32]]:
         """Foreground probabilities at original sizes: logits to the canvas, crop, original size (facts 1.5, 4)."""

@@ -11,9 +11,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from ..config import load_config
+from ..config import load_config, resolve_config_path
 from ..errors import ConfigError
-from ..files import write_json
+from ..files import refuse_overwriting, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if min(args.images, args.text_tokens, args.masks) < 1:
         raise ConfigError("--images, --text-tokens and --masks are counted from 1", mend="correct the argument")
+    if args.out and args.config:
+        refuse_overwriting([("--out", args.out)], [("--config", resolve_config_path(name)) for name in args.config])
     from .sizes import measure
 
     sample = {"images": args.images, "text_tokens": args.text_tokens, "masks": args.masks}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LlavaCorrError, ReportError
-from ..files import read_json, read_rows, read_text
+from ..files import read_json, read_rows, read_text, refuse_overwriting
 from ..record_files import iter_predictions, read_samples
 from .html import MAX_BYTES, write_report
 from .inputs import ABOUT, ReportInputs
@@ -70,7 +70,7 @@ def load_inputs(args: argparse.Namespace) -> ReportInputs:
     """Reads every file that the arguments or the run folder name; what a run folder lacks is left out.
 
     Raises:
-        LlavaCorrError: a file that was named is missing, or any file is broken.
+        LlavaCorrError: a file that was named is missing, any file is broken, or ``--out`` is one of them.
     """
     if args.show < 1 or args.seed < 0:
         raise ReportError(
@@ -86,9 +86,18 @@ def load_inputs(args: argparse.Namespace) -> ReportInputs:
         raise ReportError("no samples to show", mend="pass --samples FILE or --scores FILE")
     predictions = args.predictions or (Path(scored.predictions.path) if scored else None)
     predictions = predictions or _in_run(args.run, "predictions.jsonl")
-    facts = _read_mapping(_in_run(args.run, "run.json"))
+    run = _in_run(args.run, "run.json")
+    facts = _read_mapping(run)
     config = _in_run(args.run, "config.yaml")
     logs = [log for folder in (args.before, args.run) if (log := _in_run(folder, "train_log.jsonl"))]
+    read = [
+        *(("--scores", _name_and_path(text)[1]) for text in args.scores),
+        *(("the file of --run or --before", file) for file in (default_scores, run, config, *logs)),
+        ("--samples", samples),
+        ("--predictions", predictions),
+        ("--difficulty", args.difficulty),
+    ]
+    refuse_overwriting([("--out", args.out)], read)
     return ReportInputs(
         samples=read_samples(samples),
         predictions=list(iter_predictions(predictions)) if predictions else None,
@@ -135,10 +144,15 @@ def _bad_row(path: str | Path, number: int, fault: str) -> LlavaCorrError:
 
 
 def _named_scores(text: str) -> tuple[str, ScoresFile]:
+    name, path = _name_and_path(text)
+    scores = read_scores(path)
+    return path, scores.model_copy(update={"name": name}) if name else scores
+
+
+def _name_and_path(text: str) -> tuple[str, str]:
+    """Of ``NAME=FILE``; no name where there is only a file."""
     name, separator, path = text.partition("=")
-    if not separator or not name:
-        return text, read_scores(text)
-    return path, read_scores(path).model_copy(update={"name": name})
+    return (name, path) if separator and name else ("", text)
 
 
 def _in_run(folder: Path | None, name: str) -> Path | None:

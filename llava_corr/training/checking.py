@@ -99,8 +99,8 @@ def _judge(all_found: Sequence[Found]) -> tuple[int, str]:
         shown = _listing([fault for found in all_found for fault in found.faults], faulty)
         parts.append(f"{faulty} of {total} samples cannot be trained on:\n{shown}")
         mends.append(
-            "correct them or leave them out (llava-corr doctor), use fewer images, or a trunk with a longer context; "
-            "nothing is cut or left out here"
+            "correct them or leave them out (llava-corr doctor lists them, but for rows too long or with objects); for "
+            "too long ones use fewer images, or a trunk with a longer context; nothing is cut or left out here"
         )
     if absent:
         shown = _listing([path for found in all_found for path in found.pictures], absent)

@@ -301,3 +301,21 @@ def test_commands_from_samples_to_figures(tmp_path, capsys):
     assert "must not be negative" in capsys.readouterr().err
     verdict_path(paths["second"]).write_text("{}")
     assert cli.main(compare) == 2
+
+
+def test_the_command_overwrites_nothing_that_it_reads(tmp_path, capsys):
+    samples, predictions = random_data(3, 6)
+    given = {"samples": samples, "predictions": predictions, "swapped": predictions}
+    files = {name: tmp_path / f"{name}.jsonl" for name in given}
+    for name, path in files.items():
+        write_samples(path, samples) if name == "samples" else write_records(path, predictions)
+    before = {path: path.read_bytes() for path in files.values()}
+    for check, read in (("swap-samples", 1), ("partner", 2), ("swap", 3)):
+        words = [word for name in list(files)[:read] for word in (f"--{name}", str(files[name]))]
+        for name in list(files)[:read]:
+            assert cli.main(["consistency", check, *words, "--out", str(files[name])]) == 2
+            assert f"would overwrite --{name}" in capsys.readouterr().err
+    words = ["--samples", str(files["samples"]), "--out", str(files["predictions"])]
+    assert cli.main(["consistency", "swap-samples", *words]) == 2
+    assert "is no file of samples" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in files.values()} == before

@@ -147,3 +147,27 @@ def test_baseline_command_writes_a_file_that_can_be_scored(files, capsys):
 def test_registries_load():
     assert BENCHMARKS.load("mixedparts") is score
     assert callable(BASELINES.load("prior-only"))
+
+
+@pytest.mark.parametrize("read", ["--samples", "--predictions", "--against"])
+@pytest.mark.parametrize("written", ["--out", "--embeddings"])
+def test_scoring_overwrites_nothing_that_it_reads(files, read, written):
+    given = dict(zip(("--samples", "--predictions", "--against"), ("test", "model", "better"), strict=True))
+    paths = {name: files / f"{stem}.jsonl" for name, stem in given.items()} | {"--out": files / "scores.json"}
+    before = paths[read].read_bytes()
+    with pytest.raises(ConfigError, match=f"{written} .* would overwrite {read}"):
+        run(files, *(word for pair in (paths | {written: paths[read]}).items() for word in pair))
+    assert paths[read].read_bytes() == before
+
+
+@pytest.mark.parametrize("taken", ["--samples", "--train", "another"])
+def test_a_baseline_replaces_only_predictions(files, taken):
+    paths = {"--samples": files / "test.jsonl", "--train": files / "train.jsonl", "another": files / "another.jsonl"}
+    for path in paths.values():
+        write_samples(path, random_data(3, 30)[0])
+    words = [word for name in ("--samples", "--train") for word in (name, paths[name])]
+    before = paths[taken].read_bytes()
+    with pytest.raises(ConfigError, match=f"would overwrite {taken}|is no file of predictions"):
+        run(files, "prior-only", *words, "--out", paths[taken], target=baseline_command)
+    assert paths[taken].read_bytes() == before
+    assert run(files, "prior-only", *words, "--out", files / "model.jsonl", target=baseline_command) == 0

@@ -16,7 +16,7 @@ from PIL import Image
 from llava_corr.datasets import doctor
 from llava_corr.datasets.checks import MENDS
 from llava_corr.datasets.doctor import examine, repair
-from llava_corr.errors import SampleError
+from llava_corr.errors import ConfigError, SampleError
 from llava_corr.files import read_json
 from llava_corr.grammar import OBJECT_TOKEN
 from llava_corr.record_files import read_samples
@@ -86,6 +86,8 @@ TAIL = "The unique part is <p> the tail </p> [SEG] (IMAGE2)."
 FAULTS = {
     "three markers": ("marker_count", ask("The <image> (IMAGE1), <image> (IMAGE2) and <image> ...")),
     "no markers": ("marker_count", ask("Segment.")),
+    "[SEG] in the question": ("seg_in_question", ask("The <image> (IMAGE1) and <image> (IMAGE2): [SEG] it.")),
+    "a marker and no images": ("marker_count", lambda v: v.update(images=[], targets=[])),
     "swapped identifiers": ("identifier_order", ask("<image> (IMAGE2) and <image> (IMAGE1).")),
     "missing identifier": ("identifier_order", ask("<image> and <image> (IMAGE1).")),
     "question names image 3": ("identifier_out_of_range", ask("<image> (IMAGE1) <image> (IMAGE2). Not (IMAGE3).")),
@@ -106,6 +108,7 @@ FAULTS = {
     "a role of another task": ("role_mismatch", lambda v: v["targets"][2].update(role="common")),
     "part sentence without the word": ("role_mismatch", say(f"{OBJECTS} There is <p> the tail </p> [SEG] (IMAGE2).")),
     "object token without entry": ("object_token_count", ask(f"<image> (IMAGE1) <image> (IMAGE2) {OBJECT_TOKEN}")),
+    "object token in the answer": ("object_token_count", say(f"{OBJECTS} {TAIL} {OBJECT_TOKEN}")),
     "mask of another size": ("mask_size", lambda v: v["targets"][0].update(mask=SMALL)),
     "image of another size than masks": ("mask_size", lambda v: v["images"][0].update(width=9)),
     "no height": ("invalid_field", lambda v: v["images"][0].update(height=0)),
@@ -142,6 +145,11 @@ def test_sound_rows_have_no_faults(tmp_path):
     path = write(tmp_path, [row(k) for k in range(3)])
     examination = examine([path], images=True)
     assert (examination.rows, examination.faults) == (3, [])
+
+
+def test_rows_without_images_are_sound(tmp_path):
+    words = {"images": [], "targets": [], "turns": [{"user": "What is a tail?", "assistant": "A part."}]}
+    assert examine([write(tmp_path, [row(0), row(1) | words | {"task": "caption"}])], images=True).faults == []
 
 
 @pytest.mark.parametrize(
@@ -199,6 +207,16 @@ def test_damaged_images(how, suffix, tmp_path):
     (fault,) = examine([path], images=True).faults
     assert (fault.row, fault.kind) == (2, how)
     assert "image 1 (images/other" in fault.detail
+
+
+def test_pixels_of_no_known_range_are_listed(tmp_path):
+    value = row(1)
+    value["images"][1]["path"] = "images/other.tif"
+    path = write(tmp_path, [row(0), value])
+    Image.new("F", (8, 6)).save(tmp_path / "images/other.tif")
+    (fault,) = examine([path], images=True).faults
+    assert (fault.row, fault.kind) == (2, "image_unreadable")
+    assert "mode F" in fault.detail
 
 
 def test_images_shared_between_splits(tmp_path):
@@ -300,6 +318,14 @@ def test_command(tmp_path, caplog):
     assert read_json(report)["counts"] == {"broken_json": 1}
     assert doctor.run(arguments(out, "--images")) == 0
     assert "2 rows in 1 files: no faults" in caplog.text
+
+
+def test_the_report_overwrites_no_samples(tmp_path):
+    path = write(tmp_path, [row(0)])
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=r"--report .* would overwrite the samples file"):
+        doctor.run(arguments(str(path), "--report", str(path)))
+    assert path.read_bytes() == before
 
 
 def test_every_kind_is_planted():

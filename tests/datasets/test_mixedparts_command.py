@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 
 import pytest
 
@@ -43,6 +44,17 @@ def test_builds_and_describes_every_split(root, tmp_path):
         assert len(report["findings"]) == sum(report["finding_counts"].values())
         assert (tmp_path / f"{file.stem}_statistics.md").read_text().startswith(f"# MixedParts, {file.stem}")
         assert statistics["cross_class_share"] == 0  # users' classes have no list of comparable ones
+
+
+@pytest.mark.parametrize("named", ["folder", "file"])
+def test_annotations_are_not_overwritten(root, tmp_path, named):
+    shutil.copytree(root, tmp_path / "mine")
+    source = tmp_path / "mine" if named == "folder" else tmp_path / "mine" / "train.jsonl"
+    words = ("--source", f"jsonl={source}", "--split", "train", "--count", 5, "--out", tmp_path / "mine")
+    before = (tmp_path / "mine" / "train.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match=r"--out .* would overwrite --source jsonl"):
+        command.run(arguments(*words))
+    assert (tmp_path / "mine" / "train.jsonl").read_bytes() == before
 
 
 def test_a_missing_split_is_named_before_anything_is_written(root, tmp_path):

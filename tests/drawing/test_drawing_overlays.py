@@ -1,5 +1,7 @@
 """Overlays: which pixels change and which do not, tags inside the image, sizes, errors."""
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -8,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from llava_corr.drawing.colours import colour_of, label_colours
-from llava_corr.drawing.images import display_size, jpeg_bytes, load_rgb, resize_mask, resize_rgb
+from llava_corr.drawing.images import display_size, jpeg_bytes, load_rgb, resize_mask, resize_rgb, to_rgb
 from llava_corr.drawing.overlays import Region, draw_overlay, paint_regions, tag_font_size
 from llava_corr.drawing.sheets import contact_sheet
 from llava_corr.drawing.tags import draw_tags, leader_zone, place_tags
@@ -172,6 +174,52 @@ def test_load_rgb_and_its_errors(tmp_path):
     for broken in ("cut.jpg", "text.jpg"):
         with pytest.raises(ImageError, match="cannot be read"):
             load_rgb(tmp_path / broken)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.png", "<u2"), ("a.tif", "<u2"), ("b.tif", ">u2"), ("c.tif", "<i4")])
+def test_sixteen_bits_are_brought_to_eight(tmp_path, name, kind):
+    grey = picture()[..., 0]
+    Image.fromarray((grey.astype(int) * 257).astype(kind)).save(tmp_path / name)
+    with Image.open(tmp_path / name) as stored:
+        assert stored.mode.startswith("I")
+    assert (load_rgb(tmp_path / name) == grey[..., None]).all()
+    assert load_rgb(tmp_path / name).shape == (HEIGHT, WIDTH, 3)
+    assert load_rgb(tmp_path / name).dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [np.eye(4, dtype=np.float32), *(np.eye(4, dtype=np.int32) * high for high in (-1, 7, 255, 65536))],
+    ids=str,
+)
+def test_pixels_of_no_known_range_are_refused(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match="what is black, what white") as caught:
+        load_rgb(tmp_path / "a.tif")
+    assert "a.tif" in str(caught.value)
+    assert "8 or 16 bits" in str(caught.value)
+    assert not to_rgb(Image.new("I", (4, 4)), "black").any()
+
+
+def test_more_pixels_than_pillow_opens_are_a_named_error(tmp_path, monkeypatch):
+    Image.fromarray(picture()).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ImageError, match="too large") as caught:
+        load_rgb(tmp_path / "a.png")
+    assert "a.png" in str(caught.value)
+
+
+def test_pictures_are_turned_only_where_it_is_asked_for(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.fromarray(picture()).save(tmp_path / "a.png", exif=exif)
+    assert (load_rgb(tmp_path / "a.png", (HEIGHT, WIDTH)) == picture()).all()
+    assert (load_rgb(tmp_path / "a.png", upright=True) == np.rot90(picture(), -1)).all()
+    stream = io.BytesIO()
+    Image.fromarray(picture()).save(stream, "PNG", exif=b"Exif\0\0MM\0*\0\0\xff\x08")
+    (tmp_path / "b.png").write_bytes(stream.getvalue())
+    with pytest.warns(UserWarning, match="Corrupt EXIF"):
+        assert (load_rgb(tmp_path / "b.png", upright=True) == picture()).all()
 
 
 def test_contact_sheet_places_every_image():

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+from pathlib import Path
 
 import pytest
 
+from llava_corr import cli
 from llava_corr.errors import CheckpointError
 from llava_corr.inference import command
+from llava_corr.record_files import read_samples
 
 
 def arguments(*words) -> argparse.Namespace:
@@ -26,3 +30,29 @@ def test_a_model_folder_points_to_its_run(tmp_path):
     with pytest.raises(CheckpointError) as fault:
         command.run(arguments("--run", run / "model", *words))
     assert f"--run {run}" in str(fault.value)
+
+
+def test_only_prediction_files_are_replaced(tmp_path, tiny_run, capsys):
+    run, samples = tiny_run
+    own = tmp_path / "s.jsonl"
+    shutil.copyfile(samples, own)
+    for images in {image.path for sample in read_samples(samples) for image in sample.images}:
+        shutil.copyfile(images, tmp_path / Path(images).name)
+    (tmp_path / "p.jsonl.partial").write_bytes(own.read_bytes())
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "rows.jsonl").write_text('{"id": 1}\n')
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def predict(samples, out, *more):
+        return cli.main(["predict", "--run", str(run), "--samples", str(samples), "--out", str(out), *more])
+
+    assert predict(own, tmp_path / "." / "s.jsonl") == 2
+    assert predict(tmp_path / "p.jsonl.partial", tmp_path / "p.jsonl", "--restart") == 2
+    assert capsys.readouterr().err.count("would overwrite --samples") == 2
+    for name in ("notes.txt", "rows.jsonl"):
+        assert predict(own, tmp_path / name, "--restart") == 2
+        assert "is no file of predictions" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+    (tmp_path / "empty.jsonl").touch()
+    for limit in ("1", "2"):
+        assert predict(own, tmp_path / "empty.jsonl", "--limit", limit) == 0

@@ -73,6 +73,33 @@ def test_what_does_not_fit_is_named(tmp_path, tiny_run, pictures, words, fault, 
     assert not list(tmp_path.glob("x.*"))
 
 
+def test_photos_are_drawn_upright(tmp_path, tiny_run, pictures):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    with Image.open(pictures[0]) as picture:
+        picture.save(tmp_path / "turned.png", exif=exif)
+    shown = (tmp_path / "turned.png", pictures[1])
+    assert predict("--run", tiny_run[0], "--images", *shown, "--ask", "What?", "--out", tmp_path / "x.json") == 0
+    written = json.loads((tmp_path / "x.json").read_text())
+    assert (written["images"][0]["height"], written["images"][0]["width"]) == (80, 60)
+    assert written["answers"][0]["prediction"]["image_sizes"][0] == [80, 60]
+
+
+def test_only_an_earlier_answer_is_replaced(tmp_path, tiny_run, pictures, capsys):
+    asked = ("--run", tiny_run[0], "--ask", "What?", "--images", *pictures)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    assert predict(*asked, "--out", tmp_path / "a.json") == 2
+    assert f"would overwrite --images {pictures[0]}" in capsys.readouterr().err
+    for name in ("notes.json", "other.png"):
+        (tmp_path / name).write_text("{}")
+        assert predict(*asked, "--out", (tmp_path / name).with_suffix(".json")) == 2
+        assert f"{name} is there, and is not of an earlier answer" in capsys.readouterr().err
+        assert (tmp_path / name).read_text() == "{}"
+    assert {file: file.read_bytes() for file in before} == before
+    for _ in range(2):
+        assert predict(*asked, "--out", tmp_path / "new.json") == 0
+
+
 def square(side, x0, x1):
     pixels = np.zeros((side, side), bool)
     pixels[:, x0:x1] = True
@@ -117,7 +144,7 @@ def test_a_base_that_was_moved_is_named(tmp_path, tiny_run, pictures, capsys):
     manifest = {"base": identify(base), "adapter": False, "tensors": {name: list(tensors[name].shape)}}
     (parts / "trained.json").write_text(json.dumps(manifest))
     moved = base.rename(tmp_path / "moved")
-    words = ("--model", parts, "--images", *pictures, "--ask", "What do they share?", "--out", tmp_path / "a.json")
+    words = ("--model", parts, "--images", *pictures, "--ask", "What do they share?", "--out", tmp_path / "answer.json")
     assert predict(*words) == 2
     errors = capsys.readouterr().err
     assert "the base of these trained parts is missing" in errors

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from answering import stir
+from PIL import Image
 
 from llava_corr.datasets.collate import load_pictures, to_dialogue
-from llava_corr.errors import CheckpointError, SampleError
+from llava_corr.errors import CheckpointError, ImageError, SampleError
 from llava_corr.inference.predictor import Predictor
 
 
@@ -60,8 +61,6 @@ def test_an_answer_that_is_cut_says_so(predictor, toy):
 
 
 def test_ask_about_arrays_files_and_images(toy, predictor):
-    from PIL import Image
-
     _, _, samples = toy
     path = samples[0].images[0].path
     answers = []
@@ -82,7 +81,11 @@ def test_errors(toy, predictor, tmp_path):
 @pytest.mark.parametrize(
     ("images", "fault"),
     [("a.jpg", "list of pictures"), ([1], "int is no picture"), ([np.zeros((0, 4, 3), np.uint8)], "H x W x 3"),
-     ([np.zeros((4, 4), np.uint8)], "np.stack")],
+     ([np.zeros((4, 4), np.uint8)], "np.stack"), (None, "not a NoneType"), (3, "not a int"),
+     (Image.new("RGB", (4, 4)), "list of pictures"), (np.zeros((4, 4, 3), np.uint8), r"write set_images\(\[picture"),
+     ([np.zeros((4, 4), np.uint16)], r"x // 257.*np\.stack"), ([np.zeros((4, 4, 3))], r"x \* 255"),
+     ([np.zeros((4, 4, 4), np.uint8)], "without alpha"), ([np.zeros((3, 4, 5), np.uint8)], "channels first"),
+     ([Image.new("RGB", (0, 4))], "H x W x 3")],
 )  # fmt: skip
 def test_what_is_no_picture_is_named_and_nothing_stays_chosen(predictor, images, fault):
     predictor.set_images([np.zeros((8, 8, 3), np.uint8)])
@@ -90,6 +93,29 @@ def test_what_is_no_picture_is_named_and_nothing_stays_chosen(predictor, images,
         predictor.set_images(images)
     with pytest.raises(SampleError, match="no pictures were chosen"):
         predictor.ask("What is this?")
+
+
+def test_photos_are_seen_upright(predictor, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    predictor.set_images([tmp_path / "a.png", Image.open(tmp_path / "a.png"), pixels])
+    turned = np.rot90(pixels, -1)
+    assert all((a == b).all() for a, b in zip(predictor._pictures, (turned, turned, pixels), strict=True))
+    assert predictor.ask("What?").image_sizes == ((8, 6), (8, 6), (6, 8))
+
+
+def test_pil_images_that_cannot_be_read_or_told_are_named(predictor, tmp_path):
+    path = tmp_path / "cut.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(ImageError, match=r"cannot be read[\s\S]*cut\.png"):
+        predictor.set_images([Image.open(path)])
+    with pytest.raises(ImageError, match=r"what white[\s\S]*a PIL image"):
+        predictor.set_images([Image.new("F", (4, 4))])
+    predictor.set_images([Image.fromarray(np.full((4, 4), 257 * 40, np.uint16))])
+    assert (predictor._pictures[0] == 40).all()
 
 
 @pytest.mark.parametrize("instruction", ["", "  ", None, "<image> What is this?"])

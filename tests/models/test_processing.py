@@ -7,7 +7,7 @@ from PIL import Image
 
 from llava_corr.datasets.collate import Collator, to_dialogue
 from llava_corr.errors import CountMismatchError, MaskError, SampleError
-from llava_corr.grammar import OBJECT_TOKEN
+from llava_corr.grammar import OBJECT_TOKEN, build_question, ground
 from llava_corr.models.processing import LlavaCorrProcessor
 from llava_corr.records import Dialogue, Mask
 
@@ -81,7 +81,9 @@ def overlaps(pixels, length, cells, block):
     return out
 
 
-@pytest.mark.parametrize("size", [(48, 64), (64, 48), (30, 47), (100, 80), (64, 64), (1, 5), (3, 200), (131, 97)])
+@pytest.mark.parametrize(
+    "size", [(48, 64), (64, 48), (30, 47), (100, 80), (64, 64), (1, 5), (3, 200), (131, 97), (1, 300), (3000, 2)]
+)
 def test_targets_are_the_share_of_foreground_by_area(toy, size):
     _, processor, _ = toy
     mask = np.random.default_rng(0).random(size) > 0.5
@@ -91,7 +93,9 @@ def test_targets_are_the_share_of_foreground_by_area(toy, size):
     assert np.abs(got - 255 * (down @ mask @ across.T)).max() <= 0.5 + 1e-6
 
 
-@pytest.mark.parametrize("size", [(1, 50), (3, 50), (4, 50), (50, 3), (50, 4)])
+@pytest.mark.parametrize(
+    "size", [(1, 50), (3, 50), (4, 50), (50, 3), (50, 4), (1, 300), (3000, 2), (1, 128), (1, 129), (500, 1)]
+)
 def test_narrow_pictures_are_not_taken_for_channels(toy, size):
     _, processor, _ = toy
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
@@ -100,6 +104,26 @@ def test_narrow_pictures_are_not_taken_for_channels(toy, size):
     side = seen["pixel_values"].shape[-1]
     expected = Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC)
     assert (seen["pixel_values"][0].numpy().transpose(1, 2, 0) == np.asarray(expected)).all()
+
+
+@pytest.mark.parametrize("size", [(1, 300), (3000, 1)])
+def test_pictures_that_shrink_to_a_line_are_trained_on_and_drawn(toy, size):
+    model, processor, _ = toy
+    mask = np.zeros(size, bool)
+    mask.ravel()[: mask.size // 2] = True
+    picture = np.repeat(np.where(mask, 255, 0).astype(np.uint8)[..., None], 3, 2)
+    answer = ground("the line", [0])
+    dialogue = Dialogue("d", ["a"], [(build_question(1, "What is this?"), answer)], [(0, mask)])
+    batch = processor([dialogue], {"a": picture})
+    height, width = processor.grounding_size(*size)
+    assert batch["grounding_sizes"].tolist() == [[height, width]]
+    seen = batch["grounding_pixels"][0, 0, :height, :width].ravel()
+    assert (seen[: processor.canvas // 2 - 4] == 255).all()
+    assert (seen[processor.canvas // 2 + 4 :] == 0).all()
+    with torch.no_grad():
+        assert model(**batch).loss.isfinite()
+    (probability,) = processor.mask_probabilities(batch["mask_targets"] / 25.5 - 2.5, [size])
+    assert ((probability > 0.5) == mask).mean() > 0.9
 
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 48), (37, 64), (100, 80)])

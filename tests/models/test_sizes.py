@@ -110,6 +110,14 @@ def test_the_same_count_with_weights_and_on_the_meta_device(tmp_path):
     assert torch.get_default_device().type == "cpu"
 
 
+def test_the_configuration_is_not_overwritten(tmp_path, capsys):
+    config = tmp_path / "mine.yaml"
+    config.write_text("_base_: tiny/calico.yaml\n")
+    assert main(["size", "--config", str(config), "--out", str(config)]) == 2
+    assert "would overwrite --config" in capsys.readouterr().err
+    assert config.read_text() == "_base_: tiny/calico.yaml\n"
+
+
 def test_command(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     out = tmp_path / "sizes.json"

@@ -3,13 +3,14 @@
 import argparse
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 from drawn_pairs import make_data, predict
 
 from llava_corr.benchmarks import command as score_command
-from llava_corr.errors import LlavaCorrError, PredictionError, ReportError, SampleError
+from llava_corr.errors import ConfigError, LlavaCorrError, PredictionError, ReportError, SampleError
 from llava_corr.record_files import write_records, write_samples
 from llava_corr.report import command
 from llava_corr.report.command import load_inputs, read_log
@@ -177,3 +178,17 @@ def test_predictions_of_other_samples_are_refused(run_folder, tmp_path):
     )
     with pytest.raises(PredictionError):
         command.run(args)
+
+
+def test_the_page_overwrites_nothing_that_it_reads(run_folder, tmp_path):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    (folder / "difficulty.json").write_text("{}")
+    (folder / "config.yaml").write_text("name: x\n")
+    before = {file: file.read_bytes() for file in folder.glob("*.*")}
+    given = {"--scores": "other.json", "--difficulty": "difficulty.json", "--samples": "samples.jsonl"}
+    words = [word for name, file in given.items() for word in (name, folder / file)]
+    for chosen, names in ((words, given.values()), ((), ("config.yaml", "scores.json"))):
+        for name in names:
+            with pytest.raises(ConfigError, match=rf"--out .*{name} would overwrite"):
+                command.run(parse(command, "--run", folder, *chosen, "--out", folder / name))
+    assert {file: file.read_bytes() for file in folder.glob("*.*")} == before

@@ -9,10 +9,12 @@ import pytest
 from pydantic import ValidationError
 from toy import toy_samples
 
+from llava_corr.datasets.checks import check_sample
 from llava_corr.datasets.collate import to_dialogue
 from llava_corr.errors import SampleError
+from llava_corr.grammar import OBJECT_TOKEN
 from llava_corr.record_files import SamplesFile, write_samples
-from llava_corr.records import Mask, Segment, Target
+from llava_corr.records import Mask, Segment, Target, Turn
 from llava_corr.training import checking
 from llava_corr.training.checking import check_files, check_samples, memory_of
 
@@ -159,6 +161,45 @@ def test_answers_and_targets_are_compared_before_the_first_step(toy, change, wor
         check_samples([sample, change(sample)], processor)
     assert "1 of 2 samples" in caught.value.what
     assert words in caught.value.what
+
+
+def asks(sample, *words):
+    turn = sample.turns[0]
+    question = " ".join((turn.user, *words))
+    return sample.model_copy(update={"turns": (turn.model_copy(update={"user": question}),)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: asks(s, "Like [SEG]?"),
+        lambda s: asks(s, "<image>"),
+        lambda s: asks(s, OBJECT_TOKEN),
+        lambda s: says(s, ".", f" {OBJECT_TOKEN}."),
+        lambda s: says(s, ".", " <image>."),
+    ],
+)
+def test_what_the_message_sends_to_the_doctor_is_listed_there(toy, change):
+    _, processor, samples = toy
+    sample = next(s for s in samples if len(s.targets) == 2 and len(s.images) == 2)
+    with pytest.raises(SampleError, match="llava-corr doctor lists them"):
+        check_samples([change(sample)], processor)
+    assert set(check_sample(change(sample))) - set(check_sample(sample))
+
+
+def test_what_only_a_model_tells_is_not_sent_to_the_doctor(toy):
+    sample = asks(toy[2][0], *["why"] * 300)
+    assert check_sample(sample) == check_sample(toy[2][0])
+    with pytest.raises(SampleError, match=r"the context holds[\s\S]*but for rows too long"):
+        check_samples([sample], toy[1])
+
+
+def test_rows_without_images_are_sound_to_both(toy):
+    turn = Turn(user="What is a leg?", assistant="A part of a chair.")
+    update = {"images": (), "targets": (), "turns": (turn,), "task": "caption"}
+    sample = toy[2][0].model_copy(update=update)
+    assert not check_sample(sample)
+    check_samples([sample], toy[1])
 
 
 def test_each_turn_has_its_own_targets(toy):

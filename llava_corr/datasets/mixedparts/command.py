@@ -18,10 +18,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import ConfigError, Findings
-from ...files import atomic_write, write_json
+from ...files import atomic_write, refuse_overwriting, write_json
 from ...record_files import write_samples
 from ...records import AnnotatedImage, Sample
 from ...sources import SOURCES as READERS
+from ...sources import jsonl
 from . import classes
 from .build import Builder
 from .phrasings import SPLITS
@@ -33,6 +34,7 @@ from .views import ImageView, view_images
 logger = logging.getLogger(__name__)
 
 HELD_OUT_OF = 20
+ENDINGS = (".jsonl", "_build.json", "_statistics.json", "_statistics.md")  # of the files of a split
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +86,16 @@ def roots_and_splits(args: argparse.Namespace) -> tuple[dict[str, Path], list[st
             else f"--count {args.count} --seed {args.seed}: samples are counted from 1, seeds from 0",
             mend="correct the argument",
         )
-    return roots, [*reversed(SPLITS)] if args.split == "all" else [args.split]
+    splits = [*reversed(SPLITS)] if args.split == "all" else [args.split]
+    written = [Path(args.out, split + ending) for split in splits for ending in ENDINGS]
+    read = [
+        (f"--source {name}={root}:", root if root.is_file() else root / f"{split}.jsonl")
+        for name, root in roots.items()
+        for split in SPLITS
+        if name == jsonl.SOURCE  # no other format has files of these names
+    ]
+    refuse_overwriting([("--out", file) for file in written], [*read, ("--spec", args.spec)])
+    return roots, splits
 
 
 def source_roots(sources: list[str], world: str | None) -> dict[str, Path]:
