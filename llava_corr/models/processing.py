@@ -109,7 +109,8 @@ class LlavaCorrProcessor(ProcessorMixin):
 
         Raises:
             CountMismatchError: markers and pictures, or [SEG]s and targets, differ in number.
-            SampleError: a dialogue is longer than the trunk's context.
+            SampleError: a dialogue is longer than the trunk's context, or a target mask has another size than its
+                picture.
         """
         keys = list(dict.fromkeys(key for dialogue in dialogues for key in dialogue.image_keys))
         unique = {key: u for u, key in enumerate(keys)}
@@ -122,6 +123,8 @@ class LlavaCorrProcessor(ProcessorMixin):
         batch |= _stacked(keys, features)
         if pictures is not None:
             shown = [pictures[key] for key in keys] or [np.full((self.canvas, self.canvas, 3), 128, np.uint8)]
+            if grounding:
+                _check_sizes(dialogues, pictures)
             batch |= self.pixels(shown, grounding=grounding, known=batch.keys())
         if not grounding:
             return BatchFeature(batch)
@@ -282,6 +285,18 @@ class LlavaCorrProcessor(ProcessorMixin):
                 picture = F.interpolate(picture, size, mode="bilinear", align_corners=False)
             out.append(picture[0, 0].sigmoid().cpu().numpy())
         return out
+
+
+def _check_sizes(dialogues: Sequence[Dialogue], pictures: Mapping[str, Picture]) -> None:
+    for dialogue in dialogues:
+        for number, (index, mask) in enumerate(dialogue.targets):
+            size = pictures[dialogue.image_keys[index]].shape[:2]
+            if mask.shape != size:
+                raise SampleError(
+                    f"target mask {number} (from 0) is {mask.shape}, its picture {index} {size} (height, width)",
+                    where=f"sample {dialogue.id}",
+                    mend="make the mask at the size of the picture that is passed",
+                )
 
 
 def _sums_between(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.float64]:

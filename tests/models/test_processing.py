@@ -183,6 +183,17 @@ def test_masks_of_another_size_or_empty(toy):
             to_dialogue(broken, with_answers=True)
 
 
+def test_targets_and_pictures_of_other_sizes(toy):
+    _, processor, samples = toy
+    dialogue = to_dialogue(next(s for s in samples if s.targets), with_answers=True)
+    pictures = {key: np.zeros((48, 64, 3), np.uint8) for key in dialogue.image_keys}
+    processor([dialogue], pictures)
+    pictures[dialogue.image_keys[dialogue.targets[0][0]]] = np.zeros((64, 48, 3), np.uint8)
+    with pytest.raises(SampleError, match=rf"\(48, 64\).*\(64, 48\)[\s\S]*sample {dialogue.id}"):
+        processor([dialogue], pictures)
+    processor([dialogue], pictures, grounding=False)
+
+
 def test_save_and_load(toy, tmp_path):
     _, processor, samples = toy
     processor.save_pretrained(tmp_path)
