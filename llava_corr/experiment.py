@@ -137,6 +137,8 @@ class TrunkSection(Section):
     @model_validator(mode="after")
     def _can_be_built(self) -> TrunkSection:
         _divides(self.num_attention_heads, self.hidden_size)
+        if self.hidden_size // self.num_attention_heads % 2:
+            raise ValueError("hidden_size: every head needs an even width, for rotary positions turn pairs of numbers")
         return self
 
 

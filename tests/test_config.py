@@ -151,6 +151,7 @@ def test_frozen_weights_in_16_bits_need_16_bit_arithmetic():
         ("model.qformer.num_attention_heads=3", "model.qformer: .*3 heads"),
         ("model.correspondence.num_attention_heads=5", "model.correspondence: .*5 heads"),
         ("model.trunk.num_attention_heads=3", "model.trunk: .*3 heads"),
+        ("model.trunk.num_attention_heads=128", "model.trunk: .*even width"),
         ("model.grounding.decoder_heads=3", "model.grounding: .*decoder_heads: 3 heads do not divide a width of 64"),
         ("model.grounding.prompt_size=100", "model.grounding: .*prompt_size: .*100 by 8"),
         ("training.trainable[0]=x", "cannot merge the overrides"),

@@ -174,13 +174,18 @@ def _curves(log: Sequence[Mapping[str, Any]]) -> tuple[list[Curve], dict[str, fl
     """One curve per numeric column and stage, and the columns that occur once.
 
     Losses come first, then the learning rate, then the rest, each in order of appearance. A step that a resumed run
-    logged again counts once, with its last value.
+    logged again counts once, with its last value. Sums are left out: their means are there.
     """
     columns: dict[str, dict[float, float]] = {}
     for index, row in enumerate(log):
         stage = f" ({row['stage']})" if row.get("stage") else ""
         for name, value in row.items():
-            if name not in _NOT_CURVES and isinstance(value, int | float) and not isinstance(value, bool):
+            if (
+                name not in _NOT_CURVES
+                and not name.endswith("_sum")
+                and isinstance(value, int | float)
+                and not isinstance(value, bool)
+            ):
                 columns.setdefault(name + stage, {})[float(row.get("step", index))] = float(value)
     curves, once = [], {}
     for name in sorted(columns, key=_curve_rank):

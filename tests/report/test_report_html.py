@@ -13,6 +13,7 @@ from PIL import Image
 
 from llava_corr.errors import ImageError, PredictionError, ReportError, SampleError, StorageError
 from llava_corr.records import Mask, Score, Segment
+from llava_corr.report import html
 from llava_corr.report.html import write_report
 from llava_corr.report.inputs import MACRO, DifferenceRow, Metric, ReportInputs, ScoreRow
 
@@ -326,3 +327,9 @@ def test_page_survives_json_round_trip_of_facts(data, tmp_path):
     text = render(ReportInputs(samples=data[0][:1], run=facts), tmp_path).text
     assert "b yes" in text
     assert "1, 2.5, x" in text
+
+
+def test_sums_are_no_curves_beside_their_means():
+    curves, once = html._curves([{"step": k, "mask": 0.5, "mask_sum": 8.0 + k} for k in range(3)])
+    assert [curve.name for curve in curves] == ["mask"]
+    assert not once

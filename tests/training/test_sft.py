@@ -118,8 +118,8 @@ def test_a_finished_run_is_left_as_it_is(tmp_path):
 
 def test_sizes_that_no_model_has_are_a_named_error(tmp_path):
     samples = write_toy(tmp_path, 2)
-    with pytest.raises(ConfigError, match="no model has these sizes"):
-        build_model(small_config(tmp_path, "model.trunk.num_attention_heads=5"), samples)
+    with pytest.raises(ConfigError, match="5 heads do not divide the patches"):
+        build_model(small_config(tmp_path, "model.correspondence.attention_heads=5"), samples)
 
 
 def test_changed_configuration_is_refused(tmp_path):
