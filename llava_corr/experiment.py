@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from typing_extensions import Self
 
 Size = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -28,9 +29,16 @@ def _divides(heads: int, width: int, what: str = "num_attention_heads") -> None:
         raise ValueError(f"{what}: {heads} heads do not divide a width of {width}")
 
 
-def _has_a_patch(image_size: int, patch_size: int) -> None:
-    if patch_size > image_size:
-        raise ValueError(f"patch_size {patch_size} is larger than image_size {image_size}")
+class PartSection(Section):
+    """A part of the model with attention layers; sizes that cannot be built are refused before anything is."""
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        sizes = vars(self)
+        _divides(sizes["num_attention_heads"], sizes["hidden_size"])
+        if "patch_size" in sizes and sizes["patch_size"] > sizes["image_size"]:
+            raise ValueError(f"patch_size {sizes['patch_size']} is larger than image_size {sizes['image_size']}")
+        return self
 
 
 class TokenizerSection(Section):
@@ -40,7 +48,7 @@ class TokenizerSection(Section):
     vocab_size: int = Field(2048, gt=256, description="size of a tokenizer that is trained here")
 
 
-class VisionSection(Section):
+class VisionSection(PartSection):
     """Vision tower; the defaults are EVA-CLIP-g (InstructBLIP's)."""
 
     kind: Literal["eva_clip", "clip"] = "eva_clip"
@@ -53,15 +61,13 @@ class VisionSection(Section):
     feature_layer: int = Field(-1, lt=0, description="hidden state that is used: -1 the output, -2 LLaVA's choice")
 
     @model_validator(mode="after")
-    def _can_be_built(self) -> VisionSection:
-        _divides(self.num_attention_heads, self.hidden_size)
-        _has_a_patch(self.image_size, self.patch_size)
+    def _has_its_layer(self) -> Self:
         if -self.feature_layer > self.num_hidden_layers + 1:
             raise ValueError(f"feature_layer {self.feature_layer} of {self.num_hidden_layers} layers and their input")
         return self
 
 
-class QFormerSection(Section):
+class QFormerSection(PartSection):
     """Q-Former; the defaults are InstructBLIP's."""
 
     num_query_tokens: Size = 32
@@ -72,13 +78,8 @@ class QFormerSection(Section):
     cross_attention_frequency: Size = 2
     dropout: float = Field(0.1, ge=0, lt=1, description="while it is trained; 0 where a run is short")
 
-    @model_validator(mode="after")
-    def _can_be_built(self) -> QFormerSection:
-        _divides(self.num_attention_heads, self.hidden_size)
-        return self
 
-
-class CorrespondenceSection(Section):
+class CorrespondenceSection(PartSection):
     """Correspondence extraction (CEM): DINOv2 and the cross-attention; the defaults are ViT-g/14 (facts 5.2)."""
 
     image_size: Size = Field(224, description="side of the pictures DINOv2 sees: the same grid as the vision tower's")
@@ -92,12 +93,6 @@ class CorrespondenceSection(Section):
     registers: int = Field(0, ge=0, description="register tokens of the variants that have them")
     attention_heads: int = Field(16, gt=0, description="heads of the cross-attention")
     residual: bool = Field(True, description="add what was found to the patches, from zero on")
-
-    @model_validator(mode="after")
-    def _can_be_built(self) -> CorrespondenceSection:
-        _divides(self.num_attention_heads, self.hidden_size)
-        _has_a_patch(self.image_size, self.patch_size)
-        return self
 
 
 class AdaptationSection(Section):
@@ -124,7 +119,7 @@ class AdaptationSection(Section):
         return [math.ceil(Fraction(layer) * num_layers) for layer in self.layers]
 
 
-class TrunkSection(Section):
+class TrunkSection(PartSection):
     """Llama-type language trunk; the defaults are Vicuna-7B-v1.5."""
 
     hidden_size: Size = 4096
@@ -135,14 +130,13 @@ class TrunkSection(Section):
     rms_norm_eps: float = Field(1e-5, gt=0)
 
     @model_validator(mode="after")
-    def _can_be_built(self) -> TrunkSection:
-        _divides(self.num_attention_heads, self.hidden_size)
+    def _can_rotate(self) -> Self:
         if self.hidden_size // self.num_attention_heads % 2:
             raise ValueError("hidden_size: every head needs an even width, for rotary positions turn pairs of numbers")
         return self
 
 
-class GroundingSection(Section):
+class GroundingSection(PartSection):
     """SAM encoder and mask decoder; the defaults are ViT-H."""
 
     image_size: Size = 1024
@@ -153,14 +147,12 @@ class GroundingSection(Section):
     window_size: int = Field(14, ge=0, description="patches; 0 for none")
     global_attn_indexes: tuple[int, ...] = (7, 15, 23, 31)
     use_rel_pos: bool = Field(True, description="relative positions, as in SAM's releases; off, attention is cheaper")
-    prompt_size: int = Field(256, description="width of the neck, the prompts and the mask decoder")
+    prompt_size: Size = Field(256, description="width of the neck, the prompts and the mask decoder")
     decoder_mlp: Size = 2048
     decoder_heads: Size = 8
 
     @model_validator(mode="after")
-    def _can_be_built(self) -> GroundingSection:
-        _divides(self.num_attention_heads, self.hidden_size)
-        _has_a_patch(self.image_size, self.patch_size)
+    def _can_decode(self) -> Self:
         if self.prompt_size % 8:
             raise ValueError(f"prompt_size: the mask decoder divides its width of {self.prompt_size} by 8")
         _divides(self.decoder_heads, self.prompt_size // 2, "decoder_heads")  # SAM attends at half its width

@@ -6,6 +6,7 @@ installed wheel alike.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -161,6 +162,22 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> int:
             handle.write(line + "\n")
             count += 1
     return count
+
+
+def file_hash(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -> str:
+    """SHA-256 of a file's bytes.
+
+    Raises:
+        error: it cannot be read.
+    """
+    path, digest = Path(path), hashlib.sha256()
+    try:
+        with path.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+    except OSError as cause:
+        raise error(f"{path.name} cannot be read: {cause.strerror}", where=str(path), mend="check the path") from cause
+    return digest.hexdigest()
 
 
 def read_text(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -> str:

@@ -6,12 +6,11 @@ writes it, scoring reads it. It names the file by its contents, so a verdict nev
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Literal
 
 from ..errors import PredictionError
-from ..files import read_text, write_lines
+from ..files import file_hash, read_text, write_lines
 from ..record_files import parse_record
 from ..records import Record
 
@@ -79,7 +78,7 @@ def require_verified(predictions: str | Path) -> None:
     if not sidecar.exists():
         return
     verdict = parse_record(Verification, read_text(sidecar, PredictionError), str(sidecar), PredictionError)
-    if verdict.predictions != file_hash(predictions):
+    if verdict.predictions != file_hash(predictions, PredictionError):
         raise PredictionError(
             "the prediction file was changed after it was verified",
             where=f"{predictions}, verdict in {sidecar}",
@@ -95,21 +94,3 @@ def require_verified(predictions: str | Path) -> None:
             mend="predict again (llava-corr predict --restart --verify); if it still differs, batching is broken: "
             "use --batch-size 1 and report it",
         )
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's bytes.
-
-    Raises:
-        PredictionError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with Path(path).open("rb") as handle:
-            while block := handle.read(1 << 20):
-                digest.update(block)
-    except OSError as cause:
-        raise PredictionError(
-            f"{Path(path).name} cannot be read: {cause.strerror}", where=str(path), mend="check the path"
-        ) from cause
-    return digest.hexdigest()

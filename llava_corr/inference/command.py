@@ -19,7 +19,7 @@ from .. import __version__
 from ..config import load_config
 from ..errors import CheckpointError, ConfigError, LlavaCorrError, PredictionError
 from ..experiment import ExperimentConfig, PredictionSection
-from ..files import read_json, refuse_overwriting, write_json
+from ..files import file_hash, read_json, refuse_overwriting, write_json
 from ..record_files import read_samples, refuse_replacing
 from ..records import ImageRef, Prediction, Sample
 
@@ -121,13 +121,12 @@ def _about_samples(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace, config: ExperimentConfig, count: int) -> Settings:
-    from ..benchmarks.verified import file_hash
     from .prediction_file import Settings, folder_hash
     from .predictor import default_device
 
     return Settings(
         model=folder_hash(args.run / "model"),
-        samples=file_hash(args.samples),
+        samples=file_hash(args.samples, PredictionError),
         samples_path=str(args.samples.resolve()),
         count=count,
         blind=config.data.blind,

@@ -21,9 +21,9 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from ..benchmarks.verified import file_hash, verdict_path
+from ..benchmarks.verified import verdict_path
 from ..errors import PredictionError
-from ..files import atomic_write, read_text, storage_errors, write_lines
+from ..files import atomic_write, file_hash, read_text, storage_errors, write_lines
 from ..records import Prediction, Record, Sample
 
 logger = logging.getLogger(__name__)
@@ -90,14 +90,14 @@ def read_made(path: Path) -> Made | None:
     except ValidationError:
         logger.warning("%s is no record that this version reads: it counts as none", made_path(path))
         return None
-    return made if made.predictions == file_hash(path) else None
+    return made if made.predictions == file_hash(path, PredictionError) else None
 
 
 def folder_hash(folder: Path) -> str:
     """SHA-256 over names and contents of all files below ``folder``."""
     digest = hashlib.sha256()
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(f"{file.relative_to(folder)} {file_hash(file)}\n".encode())
+        digest.update(f"{file.relative_to(folder)} {file_hash(file, PredictionError)}\n".encode())
     return digest.hexdigest()
 
 

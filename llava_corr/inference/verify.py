@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..benchmarks.verified import Difference, Kind, Verification, file_hash
+from ..benchmarks.verified import Difference, Kind, Verification
 from ..errors import PredictionError
+from ..files import file_hash
 from ..record_files import iter_predictions
 from ..records import Mask, Prediction, Sample
 from .predictor import Predictor
@@ -52,7 +53,7 @@ def verify(
         if found is not None:
             differing.append(found)
     return Verification(
-        predictions=file_hash(path),
+        predictions=file_hash(path, PredictionError),
         dtype=str(predictor.model.dtype).removeprefix("torch."),
         seed=seed,
         checked=tuple(samples[index].id for index in chosen),

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -113,6 +113,14 @@ def load_model(
             path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
     model, found = loaded
+    _check_fit(found, path)
+    if quantise_trunk:
+        _settle(model)
+    return model
+
+
+def _check_fit(found: Mapping[str, Any], path: str | Path) -> None:
+    """Refuses what transformers' loading report lists: a missing weight would be a random one."""
     faults = [
         f"    {kind.replace('_keys', '')}: {', '.join(sorted(map(str, found[kind])))}"
         for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
@@ -120,9 +128,6 @@ def load_model(
     ]
     if faults:
         raise CheckpointError("weights and configuration do not fit:\n" + "\n".join(faults), where=str(path), mend=MEND)
-    if quantise_trunk:
-        _settle(model)
-    return model
 
 
 def _load_base(folder: Path, base: str | Path | None, **options: Any) -> LlavaCorrForConditionalGeneration:

@@ -280,13 +280,7 @@ class LlavaCorrForConditionalGeneration(PreTrainedModel):
             loss_denominators: 2: tokens and masks of the whole optimiser step; this batch's own by default.
         """
         seen = self.features(
-            pixel_values,
-            semantic_pixels,
-            grounding_pixels,
-            grounding_sizes,
-            patches,
-            semantic,
-            grounding_features,
+            pixel_values, semantic_pixels, grounding_pixels, grounding_sizes, patches, semantic, grounding_features
         )
         patches, semantic, grounding_features = (seen.get(k) for k in ("patches", "semantic", "grounding_features"))
         assert patches is not None

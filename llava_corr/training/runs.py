@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import logging
 import platform
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from ..errors import CheckpointError, ConfigError, LlavaCorrError
 from ..experiment import ExperimentConfig
-from ..files import read_json, read_text, storage_errors, write_json, write_lines
+from ..files import file_hash, read_json, read_text, storage_errors, write_json, write_lines
 from ..models.checkpoints import identify, refuse_absent
 from . import ranks
 from .checkpointing import Checkpoints
@@ -105,16 +104,8 @@ def inputs_of(config: ExperimentConfig) -> Inputs:
             raise CheckpointError(cause.what, where=f"{path} (model.weights)", mend=cause.mend) from cause
     for key, file in (("data.train", config.data.train), ("data.validation", config.data.validation)):
         if file:
-            found[key] = {"path": str(file), "fingerprint": _hash(file)}
+            found[key] = {"path": str(file), "fingerprint": file_hash(file, ConfigError)}
     return found
-
-
-def _hash(path: str) -> str:
-    try:
-        with Path(path).open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError as cause:
-        raise ConfigError(f"cannot be read: {cause.strerror}", where=path, mend="check the path") from cause
 
 
 def check_inputs(config: ExperimentConfig, inputs: Inputs) -> None:
