@@ -8,28 +8,14 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import re
-import shlex
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import psutil
-
-from .errors import LlavaCorrError
-from .files import append_line, read_json, resource, write_json, write_lines
+from .files import resource
+from .stages import DEEPSPEED, TOOL, Spent, Stage, run_stages
 from .training.runs import update_run
 
 logger = logging.getLogger(__name__)
-BAR = re.compile(r"\d+%\|")
-
 
 # In the minutes of a demo a tiny model does not learn the world's 131 kinds of things; it shows 14 with large parts.
 CATEGORIES = (
@@ -37,21 +23,6 @@ CATEGORIES = (
     "bookcase", "refrigerator", "bed", "toilet",
 )  # fmt: skip
 WORDS_SHARE = 1 / 3  # of the training time goes to the words alone, before any mask
-# glibc returns every large buffer to the system and takes it anew: costly for training on a CPU.
-ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "10000000000"}
-
-
-class StageError(LlavaCorrError):
-    """A stage of the demo ended with an error."""
-
-
-@dataclass
-class Stage:
-    """One command; it counts as finished when ``done`` exists."""
-
-    name: str
-    command: Sequence[str]
-    done: Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def plan(args: argparse.Namespace) -> list[Stage]:
     """The stages with their commands."""
     out: Path = args.out
-    tool = [str(Path(sys.executable).parent / "llava-corr")]
+    tool = [TOOL]
     world, data = out / "world", out / "mixedparts"
     test = str(data / "test.jsonl")
     stages = [
@@ -116,9 +87,8 @@ def _data(tool: Sequence[str], world: Path, data: Path, split: str, count: int, 
 
 def _train(out: Path, data: Path, name: str, overrides: Sequence[str]) -> list[str]:
     sets = [f"data.train={data / 'train.jsonl'}", f"output_dir={out}", *overrides]
-    launcher = str(Path(sys.executable).parent / "deepspeed")
     pairs = [word for value in sets for word in ("--set", value)]
-    return [launcher, str(resource("scripts", "train.py")), "--config", f"tiny/{name}.yaml", *pairs]
+    return [DEEPSPEED, str(resource("scripts", "train.py")), "--config", f"tiny/{name}.yaml", *pairs]
 
 
 def _report(tool: Sequence[str], out: Path, world: Path) -> list[str]:
@@ -131,142 +101,12 @@ def _report(tool: Sequence[str], out: Path, world: Path) -> list[str]:
 
 def run(args: argparse.Namespace) -> int:
     out: Path = args.out
-    try:
-        (out / "logs").mkdir(parents=True, exist_ok=True)
-    except OSError as cause:
-        raise StageError(
-            f"cannot be a folder: {cause.strerror}", where=str(out), mend="choose another --out"
-        ) from cause
-    seconds = _read(out / "stages.json").get("stage_seconds", {})
-    memory = _read(out / "stages.json").get("peak_memory_gb", {})
-    commands = _read(out / "commands.json")
-    stages = plan(args)
-    for number, stage in enumerate(stages, start=1):
-        label = f"[{number}/{len(stages)}] {stage.name}"
+
+    def before(stage: Stage, spent: Spent) -> None:
         if stage.name == "report":
-            stage = plan(args)[-1]  # the world's difficulty sheet exists by now
-        if stage.done.exists():
-            _check_same(stage, commands.get(stage.name))
-            logger.info("%s: finished earlier", label)
-            continue
-        if stage.name == "report":
-            update_run(out / "tiny-calico", stage_seconds=seconds, peak_memory_gb=memory)
-        started = time.monotonic()
-        memory[stage.name] = _follow(stage, label, out / "logs")
-        seconds[stage.name] = round(time.monotonic() - started, 1)
-        commands[stage.name] = shlex.join(stage.command)
-        total = round(sum(seconds.values()) / 60, 1)
-        write_json(out / "stages.json", {"minutes": total, "stage_seconds": seconds, "peak_memory_gb": memory})
-        write_json(out / "commands.json", commands)
-    _show(out, seconds)
+            update_run(out / "tiny-calico", stage_seconds=spent.seconds, peak_memory_gb=spent.memory)
+
+    spent = run_stages(lambda: plan(args), out, before=before)
+    logger.info("stages: %s", ", ".join(f"{name} {value:.0f} s" for name, value in spent.seconds.items()))
+    logger.info("total %.1f min; the page is %s", spent.minutes, out / "report.html")
     return 0
-
-
-def _read(path: Path) -> dict[str, Any]:
-    value = read_json(path, StageError) if path.exists() else {}
-    if not isinstance(value, dict):
-        raise StageError("the file holds no JSON object", where=str(path), mend="remove this demo's folder")
-    return value
-
-
-def _check_same(stage: Stage, earlier: str | None) -> None:
-    """A finished stage counts only when the same command made it."""
-    if earlier != shlex.join(stage.command):
-        raise StageError(
-            f"the stage {stage.name!r} was finished by another command:\n    then: {earlier or 'not recorded'}\n"
-            f"    now:  {shlex.join(stage.command)}",
-            where=str(stage.done),
-            mend="give the demo another folder (--out, or make demo DEMO=...), or remove this one; a folder that was "
-            "moved or copied counts as another demo, too",
-        )
-
-
-def _follow(stage: Stage, label: str, logs: Path) -> float:
-    """Runs a stage; its progress bar is shown in one line, everything it prints goes to its log.
-
-    Returns:
-        The most memory that it and its children held together, GB (pages that they share count for each).
-    """
-    path = logs / f"{re.sub(r'[^a-z0-9]+', '-', stage.name.lower()).strip('-')}.log"
-    environment = (
-        os.environ | ALLOCATOR | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    )
-    write_lines(path, [f"$ {shlex.join(stage.command)}"])
-    _line(f"{label} ...")
-    process = subprocess.Popen(
-        stage.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=Path.cwd()
-    )
-    peak = PeakMemory(process.pid)
-    try:
-        for piece in _pieces(process):
-            if BAR.search(piece):
-                _line(f"{label}: {piece.strip()}")
-            else:
-                append_line(path, piece)
-        code = process.wait()
-    finally:
-        if process.poll() is None:  # after an interrupt, a full disk: no stage runs on alone; it saves what it has
-            process.terminate()
-            process.wait()
-        held = peak.stop()
-    if code:
-        _line("")
-        tail = "\n".join(path.read_text(encoding="utf-8").splitlines()[-15:])
-        raise StageError(
-            f"{label} ended with exit status {code}:\n{tail}", where=str(path), mend="mend that, then run it again"
-        )
-    _line(f"{label}: done")
-    sys.stderr.write("\n")
-    return held
-
-
-class PeakMemory:
-    """Watches the resident memory of a process and its children, twice a second."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid, self.peak, self._over = pid, 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.5):
-            total = 0
-            with suppress(psutil.Error):
-                family = [psutil.Process(self.pid)]
-                for member in [*family, *family[0].children(recursive=True)]:
-                    with suppress(psutil.Error):
-                        total += member.memory_info().rss
-            self.peak = max(self.peak, total)
-
-    def stop(self) -> float:
-        """Ends the watch; the peak in GB."""
-        self._over.set()
-        self._thread.join()
-        return round(self.peak / 1e9, 2)
-
-
-def _pieces(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """What a process prints, cut at line ends and at the carriage returns of progress bars."""
-    assert process.stdout is not None
-    pending = b""
-    while chunk := os.read(process.stdout.fileno(), 65536):
-        *complete, pending = re.split(rb"[\r\n]+", pending + chunk)
-        yield from (piece.decode("utf-8", "replace") for piece in complete if piece.strip())
-    if pending.strip():
-        yield pending.decode("utf-8", "replace")
-
-
-def _line(text: str) -> None:
-    """Rewrites the progress line; where output is not a terminal, only whole steps are written."""
-    if sys.stderr.isatty():
-        width = os.get_terminal_size(sys.stderr.fileno()).columns
-        sys.stderr.write(f"\r\x1b[2K{text[: width - 1]}")
-        sys.stderr.flush()
-    elif text.endswith(("...", "done")):
-        sys.stderr.write(text + ("\n" if text.endswith("...") else ""))
-
-
-def _show(out: Path, seconds: dict[str, float]) -> None:
-    total = sum(seconds.values())
-    logger.info("stages: %s", ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()))
-    logger.info("total %.1f min; the page is %s", total / 60, out / "report.html")

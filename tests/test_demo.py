@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from llava_corr import demo
+from llava_corr import demo, stages
 
 
 def arguments(tmp_path, *words):
@@ -20,7 +20,7 @@ def arguments(tmp_path, *words):
 
 
 def stage(tmp_path, name, code, done="made.txt"):
-    return demo.Stage(name, [sys.executable, "-c", code], tmp_path / "out" / done)
+    return stages.Stage(name, [sys.executable, "-c", code], tmp_path / "out" / done)
 
 
 def writes(tmp_path, done="made.txt"):
@@ -68,7 +68,7 @@ def test_stages_of_another_demo_are_refused(tmp_path, planned):
     planned(stage(tmp_path, "one", writes(tmp_path)))
     demo.run(arguments(tmp_path))
     planned(stage(tmp_path, "one", writes(tmp_path) + "  # other"))
-    with pytest.raises(demo.StageError, match="another command"):
+    with pytest.raises(stages.StageError, match="another command"):
         demo.run(arguments(tmp_path))
     assert (tmp_path / "out" / "made.txt").read_text() == "x"
 
@@ -76,7 +76,7 @@ def test_stages_of_another_demo_are_refused(tmp_path, planned):
 def test_a_failing_stage_is_shown_and_the_next_call_goes_on_there(tmp_path, planned):
     first = stage(tmp_path, "one", writes(tmp_path))
     planned(first, stage(tmp_path, "two", "raise SystemExit('no such luck')", "two.txt"))
-    with pytest.raises(demo.StageError, match=r"\[2/2\] two ended with exit status 1(.|\n)*no such luck"):
+    with pytest.raises(stages.StageError, match=r"\[2/2\] two ended with exit status 1(.|\n)*no such luck"):
         demo.run(arguments(tmp_path))
     planned(first, stage(tmp_path, "two", writes(tmp_path, "two.txt"), "two.txt"))
     assert demo.run(arguments(tmp_path)) == 0
@@ -86,10 +86,10 @@ def test_a_failing_stage_is_shown_and_the_next_call_goes_on_there(tmp_path, plan
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from llava_corr import demo
+from llava_corr import stages
 out = Path(sys.argv[1])
 code = f"import os, pathlib, time; pathlib.Path({str(out / 'pid')!r}).write_text(str(os.getpid())); time.sleep(300)"
-demo._follow(demo.Stage("long", [sys.executable, "-c", code], out / "never"), "long", out)
+stages._follow(stages.Stage("long", [sys.executable, "-c", code], out / "never"), "long", out)
 """
 
 
@@ -114,6 +114,6 @@ def test_peak_memory_counts_children(tmp_path):
     inner = "x = bytearray(200_000_000); import time; time.sleep(2)"
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
     process = subprocess.Popen([sys.executable, "-c", outer])
-    peak = demo.PeakMemory(process.pid)
+    peak = stages.PeakMemory(process.pid)
     process.wait()
     assert 0.2 <= peak.stop() < 0.6

@@ -20,6 +20,7 @@ LAYERS = [
         "records",
         "record_files",
         "grammar",
+        "stages",
         "taxonomy",
         "__init__",
     },
@@ -28,6 +29,7 @@ LAYERS = [
     {"prompting", "curation"},
     {"benchmarks", "probes"},
     {"training", "inference"},
+    {"zoo"},
     {"cli", "demo", "auto"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -1,0 +1,202 @@
+"""Long work as a list of commands: finished ones are not repeated, one progress line, a log for each.
+
+Used by ``llava-corr demo``, ``zoo`` and ``reproduce``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .errors import LlavaCorrError
+from .files import append_line, read_json, write_json, write_lines
+
+logger = logging.getLogger(__name__)
+BAR = re.compile(r"\d+%\|")
+# glibc returns every large buffer to the system and takes it anew: costly for training on a CPU.
+ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "10000000000"}
+# How tools of this package and launchers are called from within.
+TOOL = str(Path(sys.executable).parent / "llava-corr")
+DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
+
+
+class StageError(LlavaCorrError):
+    """A stage of long work ended with an error."""
+
+
+@dataclass
+class Stage:
+    """One command; it counts as finished when ``done`` exists."""
+
+    name: str
+    command: Sequence[str]
+    done: Path
+
+
+@dataclass
+class Spent:
+    """What the stages of a folder took so far: seconds, and the most memory in GB, by name."""
+
+    seconds: dict[str, float]
+    memory: dict[str, float]
+
+    @property
+    def minutes(self) -> float:
+        return round(sum(self.seconds.values()) / 60, 1)
+
+
+def run_stages(
+    plan: Callable[[], Sequence[Stage]], out: Path, *, before: Callable[[Stage, Spent], None] = lambda *_: None
+) -> Spent:
+    """Runs what is not finished yet, in order.
+
+    Args:
+        plan: the stages; asked again before each, since what one makes may change the command of a later one.
+        out: folder for ``logs/``, ``stages.json`` (what was spent) and ``commands.json``.
+        before: called with each unfinished stage and what was spent so far.
+
+    Raises:
+        StageError: a stage failed, or a finished one was made by another command.
+    """
+    try:
+        (out / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise StageError(
+            f"cannot be a folder: {cause.strerror}", where=str(out), mend="choose another --out"
+        ) from cause
+    facts = _read(out / "stages.json")
+    spent = Spent(facts.get("stage_seconds", {}), facts.get("peak_memory_gb", {}))
+    commands = _read(out / "commands.json")
+    count = len(plan())
+    for number in range(count):
+        stage = plan()[number]
+        label = f"[{number + 1}/{count}] {stage.name}"
+        if stage.done.exists():
+            _check_same(stage, commands.get(stage.name))
+            logger.info("%s: finished earlier", label)
+            continue
+        before(stage, spent)
+        started = time.monotonic()
+        spent.memory[stage.name] = _follow(stage, label, out / "logs")
+        spent.seconds[stage.name] = round(time.monotonic() - started, 1)
+        commands[stage.name] = shlex.join(stage.command)
+        facts = {"minutes": spent.minutes, "stage_seconds": spent.seconds, "peak_memory_gb": spent.memory}
+        write_json(out / "stages.json", facts)
+        write_json(out / "commands.json", commands)
+    return spent
+
+
+def _read(path: Path) -> dict[str, Any]:
+    value = read_json(path, StageError) if path.exists() else {}
+    if not isinstance(value, dict):
+        raise StageError("the file holds no JSON object", where=str(path), mend="remove that folder")
+    return value
+
+
+def _check_same(stage: Stage, earlier: str | None) -> None:
+    """A finished stage counts only when the same command made it."""
+    if earlier != shlex.join(stage.command):
+        raise StageError(
+            f"the stage {stage.name!r} was finished by another command:\n    then: {earlier or 'not recorded'}\n"
+            f"    now:  {shlex.join(stage.command)}",
+            where=str(stage.done),
+            mend="choose another folder (--out), or remove this one; a folder that was moved or copied counts as another one",
+        )
+
+
+def _follow(stage: Stage, label: str, logs: Path) -> float:
+    """Runs a stage; its progress bar is shown in one line, everything it prints goes to its log.
+
+    Returns:
+        The most memory that it and its children held together, GB (pages that they share count for each).
+    """
+    path = logs / f"{re.sub(r'[^a-z0-9]+', '-', stage.name.lower()).strip('-')}.log"
+    environment = (
+        os.environ | ALLOCATOR | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    )
+    write_lines(path, [f"$ {shlex.join(stage.command)}"])
+    _line(f"{label} ...")
+    process = subprocess.Popen(
+        stage.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=Path.cwd()
+    )
+    peak = PeakMemory(process.pid)
+    try:
+        for piece in _pieces(process):
+            if BAR.search(piece):
+                _line(f"{label}: {piece.strip()}")
+            else:
+                append_line(path, piece)
+        code = process.wait()
+    finally:
+        if process.poll() is None:  # after an interrupt, a full disk: no stage runs on alone; it saves what it has
+            process.terminate()
+            process.wait()
+        held = peak.stop()
+    if code:
+        _line("")
+        tail = "\n".join(path.read_text(encoding="utf-8").splitlines()[-15:])
+        raise StageError(
+            f"{label} ended with exit status {code}:\n{tail}", where=str(path), mend="mend that, then run it again"
+        )
+    _line(f"{label}: done")
+    sys.stderr.write("\n")
+    return held
+
+
+class PeakMemory:
+    """Watches the resident memory of a process and its children, twice a second."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.peak, self._over = pid, 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.5):
+            total = 0
+            with suppress(psutil.Error):
+                family = [psutil.Process(self.pid)]
+                for member in [*family, *family[0].children(recursive=True)]:
+                    with suppress(psutil.Error):
+                        total += member.memory_info().rss
+            self.peak = max(self.peak, total)
+
+    def stop(self) -> float:
+        """Ends the watch; the peak in GB."""
+        self._over.set()
+        self._thread.join()
+        return round(self.peak / 1e9, 2)
+
+
+def _pieces(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """What a process prints, cut at line ends and at the carriage returns of progress bars."""
+    assert process.stdout is not None
+    pending = b""
+    while chunk := os.read(process.stdout.fileno(), 65536):
+        *complete, pending = re.split(rb"[\r\n]+", pending + chunk)
+        yield from (piece.decode("utf-8", "replace") for piece in complete if piece.strip())
+    if pending.strip():
+        yield pending.decode("utf-8", "replace")
+
+
+def _line(text: str) -> None:
+    """Rewrites the progress line; where output is not a terminal, only whole steps are written."""
+    if sys.stderr.isatty():
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+        sys.stderr.write(f"\r\x1b[2K{text[: width - 1]}")
+        sys.stderr.flush()
+    elif text.endswith(("...", "done")):
+        sys.stderr.write(text + ("\n" if text.endswith("...") else ""))
