@@ -26,6 +26,7 @@ COMMANDS = {
     "score": ("llava_corr.benchmarks.command", "score prediction files"),
     "consistency": ("llava_corr.benchmarks.consistency_command", "swap pictures, change partners, compare answers"),
     "report": ("llava_corr.report.command", "write the HTML page of a run"),
+    "zoo": ("llava_corr.zoo.command", "train the tiny twins of the released towers on the embedded world"),
     "demo": ("llava_corr.demo", "everything from an empty folder to the page"),
 }
 

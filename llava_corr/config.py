@@ -50,7 +50,7 @@ def load_config(name: str | Path | Sequence[str | Path], overrides: Sequence[str
         ConfigError: no such file, broken YAML, or any faulty keys or values, all listed together.
     """
     paths = [resolve_config_path(n) for n in ([name] if isinstance(name, (str, Path)) else name)]
-    layers = [(str(path), _read_yaml(path, seen=())) for path in paths]
+    layers = [(str(path), read_yaml(path, seen=())) for path in paths]
     for override in overrides:
         key, equals, _ = override.partition("=")
         if not equals or not key.strip():
@@ -76,7 +76,7 @@ def overfitted(config: ExperimentConfig, count: int) -> ExperimentConfig:
     return config.model_copy(update={"name": f"{config.name}-overfit{count}", "data": data})
 
 
-def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+def read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     """YAML of ``path`` laid over that of its ``base``."""
     if path in seen:
         raise ConfigError(f"{path.name} builds on itself", where=str(path), mend="remove the circular base")
@@ -94,7 +94,7 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if base is None:
         return values
     beside = path.parent / str(base)
-    below = _read_yaml(beside if beside.is_file() else resolve_config_path(str(base)), (*seen, path))
+    below = read_yaml(beside if beside.is_file() else resolve_config_path(str(base)), (*seen, path))
     merged: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(below), OmegaConf.create(values)))
     return merged
 

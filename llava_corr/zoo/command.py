@@ -1,0 +1,108 @@
+"""``llava-corr zoo``: trains the tiny twins of the released towers, stage by stage, and writes their folder.
+
+world -> pictures -> cells -> masks, vision, semantic, expert -> words -> start -> alignment -> release. Each stage is
+a command of its own (``--stage NAME``); without one, all that are not finished run in order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..files import read_json, resource, write_json
+from ..stages import DEEPSPEED, TOOL, Stage, StageError, run_stages
+
+logger = logging.getLogger(__name__)
+
+# stage -> "module:function" of (recipe, out) that returns what it measured; each leaves measures/NAME.json when done
+STAGES = {
+    "pictures": "data:make_pictures",
+    "cells": "towers_training:train_cells",
+    "masks": "towers_training:train_masks",
+    "vision": "towers_training:train_vision",
+    "semantic": "towers_training:train_semantic",
+    "expert": "towers_training:train_expert",
+    "words": "trunk_training:train_words",
+    "start": "assembling:assemble",
+    "release": "assembling:release",
+}
+
+
+DONE = Path("model", "config.json")  # of a run: its model is written whole or not at all
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", default="tiny/zoo.yaml", help="the recipe (default: tiny/zoo.yaml)")
+    parser.add_argument("--out", type=Path, default=Path("runs/zoo"), help="folder of everything that is made")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the recipe")
+    parser.add_argument("--stage", choices=list(STAGES), help="only this one")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.stage:
+        return _one(args)
+    spent = run_stages(lambda: plan(args), args.out)
+    logger.info("total %.1f min; the twins are in %s", spent.minutes, args.out / "zoo")
+    return 0
+
+
+def _one(args: argparse.Namespace) -> int:
+    from .recipe import load_recipe
+
+    module, function = STAGES[args.stage].split(":")
+    work: Callable[..., dict[str, float]] = getattr(importlib.import_module(f"{__package__}.{module}"), function)
+    started = time.monotonic()
+    measured = work(load_recipe(args.config, args.set), args.out)
+    logger.info("%s: %s", args.stage, measured)
+    write_json(_done(args.out, args.stage), {"seconds": round(time.monotonic() - started, 1), **measured})
+    return 0
+
+
+def _done(out: Path, stage: str) -> Path:
+    return out / "measures" / f"{stage}.json"
+
+
+def measures(out: Path) -> dict[str, dict[str, float]]:
+    """What every finished stage measured."""
+    return {stage: read_json(_done(out, stage), StageError) for stage in STAGES if _done(out, stage).exists()}
+
+
+def plan(args: argparse.Namespace) -> list[Stage]:
+    """The stages with their commands."""
+    from .recipe import load_recipe
+
+    out: Path = args.out
+    recipe = load_recipe(args.config, args.set)
+    sets = [word for value in args.set for word in ("--set", value)]
+
+    def own(name: str) -> Stage:
+        command = [TOOL, "zoo", "--config", args.config, "--out", str(out), *sets, "--stage", name]
+        return Stage(name, command, _done(out, name))
+
+    world, captions = out / "world", out / "alignment"
+    counts = ["--train", str(recipe.world.images), "--val", str(recipe.world.held_out), "--test", "0"]
+    kinds = ["--seed", str(recipe.world.seed), "--only", *recipe.world.kinds]
+    grand = ["--dataset", "grand", "--world", str(world), "--split", "train", "--count", str(recipe.captions)]
+    align = [
+        "--config", "tiny/twins_align.yaml",
+        *(w for value in (
+            f"data.train={captions / 'train.jsonl'}", f"model.weights={out / 'start'}", f"output_dir={out}",
+            f"data.features={out / 'features'}",
+        ) for w in ("--set", value)),
+    ]  # fmt: skip
+    return [
+        Stage("world", [TOOL, "world", "--out", str(world), *counts, *kinds], world / "world.json"),
+        *(own(name) for name in STAGES if name not in ("release",)),
+        Stage("captions", [TOOL, "data", *grand, "--out", str(captions)], captions / "train_build.json"),
+        Stage("features", [TOOL, "cache", *align], out / "features" / "index.jsonl"),
+        Stage(
+            "align",
+            [DEEPSPEED, str(resource("scripts", "train.py")), *align],
+            out / "tiny-twins-align" / "model" / "config.json",
+        ),
+        own("release"),
+    ]

@@ -1,0 +1,46 @@
+"""What the stages read: pictures with labels, and what is told of each picture."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ..datasets.alignment.command import load_subjects
+from ..datasets.mixedparts.build import Builder
+from ..datasets.mixedparts.command import load_pools, read_images, source_roots
+from ..datasets.mixedparts.spec import MixedPartsSpec
+from ..datasets.mixedparts.views import view_images
+from ..errors import Findings
+from .pictures import write_pictures
+from .recipe import ZooRecipe
+from .words import told
+
+logger = logging.getLogger(__name__)
+
+
+def make_pictures(recipe: ZooRecipe, out: Path) -> dict[str, float]:
+    """Arrays of the world's training and validation pictures; returns how many."""
+    counts = {}
+    for split in ("train", "val"):
+        findings = Findings()
+        views = [
+            view
+            for name, root in source_roots([], str(out / "world")).items()
+            for view in view_images(read_images(name, root, split, findings, without_test=False), findings)
+        ]
+        write_pictures(out / "pictures" / split, views, {"world": recipe.world.model_dump(), "split": split})
+        logger.info("%s: %d pictures; %s", split, len(views), findings.summary())
+        counts[split] = float(len(views))
+    return counts
+
+
+def dialogues_in_words(recipe: ZooRecipe, out: Path, split: str, count: int) -> list[tuple[str, str]]:
+    """(question, answer) of MixedParts dialogues with captions in the place of pictures, then of captions alone."""
+    findings = Findings()
+    captions: dict[str, tuple[str, ...]] = {}
+    pools = []
+    for name, root in source_roots([], str(out / "world")).items():
+        captions |= {subject.ref.path: subject.captions for subject in load_subjects(name, root, split, findings)}
+        pools += load_pools(name, root, split, findings)
+    builder = Builder(pools, MixedPartsSpec(), split, recipe.seed)
+    return list(told(builder.samples(count), captions, recipe.seed))

@@ -1,0 +1,122 @@
+"""What the twins can do on held-out pictures, for their card: IoU by name, precision, matches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .dense import NameCells
+from .masks import DrawByName
+from .pictures import LabelledPictures, plain_batches
+from .towers import MatchParts, SeePictures, thinned
+
+BATCH = 25
+
+
+@torch.no_grad()
+def measure_cells(task: NameCells, pictures: LabelledPictures) -> dict[str, float]:
+    """Mean IoU, over all (picture, name) with at least four cells of 64 x 64, of the most likely names."""
+    task.eval()
+    things: list[float] = []
+    parts: list[float] = []
+    for batch in plain_batches(pictures, BATCH):
+        pixels = _resized(batch["pixels"], task.tower.encoder.config.image_size)
+        category, part = task.head(task.encode(pixels, torch.zeros(2)))
+        labels = thinned(batch["labels"], category.shape[-1])
+        named = category.log_softmax(1)[:, task.category_of] + part.log_softmax(1)[:, task.part_of]
+        found, thing = named.argmax(1), category.argmax(1)
+        for n in range(len(labels)):
+            things += _ious(task.category_of[labels[n]], thing[n])
+            parts += _ious(labels[n], found[n])
+    return {"thing_iou": float(np.mean(things)), "part_iou": float(np.mean(parts))}
+
+
+def _ious(true: Tensor, found: Tensor) -> list[float]:
+    values = []
+    for name, count in zip(*true.unique(return_counts=True), strict=True):
+        if name and count >= 4:
+            one, other = true == name, found == name
+            values.append(float((one & other).sum() / (one | other).sum()))
+    return values
+
+
+@torch.no_grad()
+def measure_masks(task: DrawByName, pictures: LabelledPictures) -> dict[str, float]:
+    """Mean IoU and share at IoU 0.5, at 128 x 128, of all things and parts of a picture, drawn by their names."""
+    task.eval()
+    ious: dict[bool, list[float]] = {True: [], False: []}
+    for batch in plain_batches(pictures, BATCH):
+        labels = batch["labels"]
+        for n in range(len(labels)):
+            category, part = torch.tensor(sorted(task.shown(labels[n], 12)), dtype=torch.long).view(-1, 2).unbind(1)
+            if len(category) == 0:
+                continue
+            image = torch.zeros(len(category), dtype=torch.long)
+            pixels = _resized(batch["pixels"][n : n + 1], task.grounding.sam.config.vision_config.image_size)
+            logits = task.draw(pixels, image, category, part)
+            drawn = (
+                F.interpolate(logits[:, None].float(), labels.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+                > 0
+            )
+            true = task.masks(labels[n : n + 1], image, category, part)
+            values = (drawn & true).sum((1, 2)) / (drawn | true).sum((1, 2)).clamp(min=1)
+            for value, whole in zip(values.tolist(), (part == 0).tolist(), strict=True):
+                ious[whole].append(value)
+    return {
+        f"{name}_{what}": float(np.mean([f(v) for v in ious[whole]]))
+        for name, whole in (("thing", True), ("part", False))
+        for what, f in (("iou", float), ("at_50", lambda v: v >= 0.5))
+    }
+
+
+@torch.no_grad()
+def measure_whole(task: SeePictures, pictures: LabelledPictures) -> dict[str, float]:
+    """Mean over pictures of the average precision with which CLS ranks the names that a picture shows."""
+    task.eval()
+    values = []
+    for batch in plain_batches(pictures, BATCH):
+        tokens = task.tower(pixel_values=task.normal(_resized(batch["pixels"], task.tower.config.image_size)))
+        scores = task.whole(tokens.last_hidden_state[:, 0])
+        for n, labels in enumerate(batch["labels"]):
+            shown = torch.zeros(scores.shape[1], dtype=torch.bool)
+            shown[labels.unique()] = True
+            if shown[1:].any():
+                ranked = shown[1:][scores[n, 1:].argsort(descending=True)].float()
+                values.append(
+                    float(((ranked.cumsum(0) / torch.arange(1, len(ranked) + 1)) * ranked).sum() / ranked.sum())
+                )
+    return {"names_ap": float(np.mean(values))}
+
+
+@torch.no_grad()
+def measure_matches(task: MatchParts, pictures: LabelledPictures) -> dict[str, float]:
+    """Share of cells whose nearest cell in other pictures (cosine of the tower's own features) shows the same part of
+    the same category, among cells that have such a counterpart."""
+    task.eval()
+    vectors, names, owners = [], [], []
+    for k, batch in enumerate(plain_batches(pictures, BATCH)):
+        features = task.encode(_resized(batch["pixels"], task.tower.config.image_size))
+        labels = thinned(batch["labels"], features.shape[-1])
+        at = labels > 0
+        vectors.append(F.normalize(features.permute(0, 2, 3, 1)[at].float(), dim=-1))
+        names.append(labels[at])
+        owners.append((torch.arange(len(labels))[:, None, None].expand_as(labels)[at]) + k * BATCH)
+    all_vectors, all_names, all_owners = torch.cat(vectors), torch.cat(names), torch.cat(owners)
+    hits, count = 0, 0
+    for picture in all_owners.unique():
+        mine, others = all_owners == picture, all_owners != picture
+        has = torch.isin(all_names[mine], all_names[others].unique())
+        nearest = (all_vectors[mine] @ all_vectors[others].T).argmax(1)
+        hits += int((all_names[others][nearest] == all_names[mine])[has].sum())
+        count += int(has.sum())
+    return {"nearest_is_same_part": hits / max(1, count)}
+
+
+def _resized(pixels: Tensor, side: int) -> Any:
+    if pixels.shape[-1] == side:
+        return pixels
+    return F.interpolate(pixels.float(), (side, side), mode="area").round().to(torch.uint8)

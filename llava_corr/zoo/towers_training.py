@@ -1,0 +1,170 @@
+"""The stages that train image towers: each reads what earlier ones left in ``parts/`` and leaves its own there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import RadioConfig, RadioModel
+
+from ..config import load_config
+from ..experiment import ModelSection
+from ..models.build import Vocabulary, build_config
+from ..models.modeling import LlavaCorrForConditionalGeneration
+from ..models.passes import normalise
+from ..models.scratch import start_positions
+from .dense import IMAGENET, NameCells, SamCells
+from .fitting import fit
+from .masks import DrawByName
+from .measures import measure_cells, measure_masks, measure_matches, measure_whole
+from .pictures import Crops, LabelledPictures, PictureStream, open_pictures
+from .recipe import FitSection, ZooRecipe
+from .towers import (
+    SAM_TO_DINO,
+    SAM_TO_EVA,
+    Imitate,
+    MatchParts,
+    SeePictures,
+    copy_layers,
+    grid,
+)
+
+logger = logging.getLogger(__name__)
+ANY = Vocabulary(size=16, bos=1, eos=2, pad=3, image=4, seg=5)  # towers do not depend on it
+Measures = dict[str, float]
+
+
+def sizes(recipe: ZooRecipe) -> ModelSection:
+    """The model section that the twins have the sizes of."""
+    return load_config(recipe.experiment, ["model.weights=null"]).model
+
+
+def fresh_model(recipe: ZooRecipe) -> LlavaCorrForConditionalGeneration:
+    """The whole model with random weights; its trunk is a stand-in."""
+    torch.manual_seed(recipe.seed)
+    model = LlavaCorrForConditionalGeneration(build_config(sizes(recipe), ANY))
+    start_positions(model)
+    return model
+
+
+def load_part(module: nn.Module, out: Path, name: str) -> None:
+    """Weights of ``parts/NAME.safetensors``, all of them."""
+    module.load_state_dict(load_file(out / "parts" / f"{name}.safetensors"))
+
+
+def save_part(module: nn.Module, out: Path, name: str) -> None:
+    (out / "parts").mkdir(parents=True, exist_ok=True)
+    state = {key: value.detach().clone().contiguous() for key, value in module.state_dict().items()}
+    save_file(state, out / "parts" / f"{name}.safetensors")
+
+
+def _train(
+    task: nn.Module, name: str, schedule: FitSection, out: Path, seed: int, pictures: LabelledPictures, **crops: Any
+) -> None:
+    stream = PictureStream(len(pictures), schedule.steps * schedule.batch, seed)
+    fit(task, stream, Crops(pictures, seed, **crops), schedule, out / "fits" / name, seed)
+
+
+def train_cells(recipe: ZooRecipe, out: Path) -> Measures:
+    """SAM's encoder learns from crops, then from whole pictures."""
+    pictures, held_out = open_pictures(out / "pictures" / "train"), open_pictures(out / "pictures" / "val")
+    grounding: Any = fresh_model(recipe).grounding
+    encoder = grounding.sam.vision_encoder
+    refine = 64 // encoder.pos_embed.shape[1]
+    task = NameCells(SamCells(encoder), encoder.config.output_channels, refine, pictures)
+    half = encoder.config.image_size // 2
+    cell = encoder.config.image_size // 64
+    around: Any = {"scale": (0.35, 0.75), "around": 0.9}
+    _train(task, "crops", recipe.crops, out, recipe.seed, pictures, side=half, cell=cell, **around)
+    _train(task, "cells", recipe.cells, out, recipe.seed + 1, pictures, side=2 * half, cell=cell)
+    save_part(encoder, out, "cells")
+    save_part(task.head, out, "cells_head")
+    return measure_cells(task, held_out)
+
+
+def train_masks(recipe: ZooRecipe, out: Path) -> Measures:
+    """SAM draws by name."""
+    pictures, held_out = open_pictures(out / "pictures" / "train"), open_pictures(out / "pictures" / "val")
+    grounding: Any = fresh_model(recipe).grounding
+    load_part(grounding.sam.vision_encoder, out, "cells")
+    task = DrawByName(grounding, pictures)
+    side = grounding.sam.vision_encoder.config.image_size
+    _train(task, "masks", recipe.masks, out, recipe.seed + 2, pictures, side=side, cell=side // 64)
+    save_part(grounding, out, "masks")
+    return measure_masks(task, held_out)
+
+
+def train_vision(recipe: ZooRecipe, out: Path) -> Measures:
+    """EVA-CLIP's twin."""
+    pictures, held_out = open_pictures(out / "pictures" / "train"), open_pictures(out / "pictures" / "val")
+    model: Any = fresh_model(recipe)
+    encoder, tower = model.grounding.sam.vision_encoder, model.visual_tokens.vision_model
+    load_part(encoder, out, "cells")
+    copy_layers(encoder, tower.encoder.layers, SAM_TO_EVA)
+    _copy_embedding(encoder, tower.embeddings.patch_embedding, tower.embeddings.position_embedding[0, 1:])
+    config = tower.config
+    task = SeePictures(tower, config.hidden_size, pictures)
+    _train(task, "vision", recipe.vision, out, recipe.seed + 3, pictures, side=config.image_size)
+    save_part(tower, out, "vision")
+    return measure_whole(task, held_out)
+
+
+def train_semantic(recipe: ZooRecipe, out: Path) -> Measures:
+    """DINOv2's twin."""
+    pictures, held_out = open_pictures(out / "pictures" / "train"), open_pictures(out / "pictures" / "val")
+    model: Any = fresh_model(recipe)
+    encoder, tower = model.grounding.sam.vision_encoder, model.correspondence.semantic_model
+    load_part(encoder, out, "cells")
+    copy_layers(encoder, tower.encoder.layer, SAM_TO_DINO, QKV)
+    embeddings = tower.embeddings
+    _copy_embedding(encoder, embeddings.patch_embeddings.projection, embeddings.position_embeddings[0, 1:])
+    task = MatchParts(tower, tower.config.hidden_size, pictures)
+    _train(task, "semantic", recipe.semantic, out, recipe.seed + 4, pictures, side=tower.config.image_size)
+    save_part(tower, out, "semantic")
+    return measure_matches(task, held_out)
+
+
+def train_expert(recipe: ZooRecipe, out: Path) -> Measures:
+    """RADIO's twin imitates the three others."""
+    pictures = open_pictures(out / "pictures" / "train")
+    model: Any = fresh_model(recipe).eval().requires_grad_(False)
+    load_part(model.grounding, out, "masks")
+    load_part(model.visual_tokens.vision_model, out, "vision")
+    load_part(model.correspondence.semantic_model, out, "semantic")
+    student = RadioModel(radio_config(recipe))
+    teachers: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+        "eva_clip": lambda pixels: grid(model.look(pixels)[:, 1:]),
+        "dinov2": lambda pixels: grid(model.look_for_meaning(pixels)),
+        "sam": lambda pixels: model.grounding.encode(normalise(pixels, *IMAGENET)),
+    }
+    widths = {
+        "eva_clip": model.config.vision_config.hidden_size,
+        "dinov2": model.config.semantic_config.hidden_size,
+        "sam": model.config.grounding_config.mask_decoder_config.hidden_size,
+    }
+    task = Imitate(student, teachers, widths, student.config.hidden_size)
+    side = student.config.image_size
+    _train(task, "expert", recipe.expert, out, recipe.seed + 5, pictures, side=side)
+    student.save_pretrained(out / "radio")
+    return {}
+
+
+def radio_config(recipe: ZooRecipe) -> RadioConfig:
+    side = sizes(recipe).grounding.image_size
+    return RadioConfig(**recipe.radio.model_dump(), image_size=side, max_img_size=side, num_registers=1)
+
+
+QKV = ("attention.attention.query", "attention.attention.key", "attention.attention.value")
+
+
+@torch.no_grad()
+def _copy_embedding(encoder: Any, patches: nn.Conv2d, positions: torch.Tensor) -> None:
+    patches.weight.copy_(encoder.patch_embed.projection.weight)
+    if patches.bias is not None:
+        patches.bias.copy_(encoder.patch_embed.projection.bias)
+    positions.copy_(encoder.pos_embed.flatten(0, 2))
