@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, RadioModel
 
+from ..files import atomic_write
 from ..models.build import Vocabulary, build_config, build_processor
+from ..models.checkpoints import load_model, load_processor, written_whole
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.scratch import start_positions
 from ..models.trunks.vicuna import VicunaTrunk
+from .card import card
+from .command import measures
 from .recipe import ZooRecipe
 from .towers_training import load_part, sizes
+
+ALIGNED = "tiny-twins-align"  # the alignment stage's run
 
 
 def assemble(recipe: ZooRecipe, out: Path) -> dict[str, float]:
@@ -30,3 +36,16 @@ def assemble(recipe: ZooRecipe, out: Path) -> dict[str, float]:
     model.save_pretrained(out / "start")
     build_processor(section, tokenizer, section.grounding.image_size // 3).save_pretrained(out / "start")
     return {"parameters": float(model.num_parameters())}
+
+
+def release(recipe: ZooRecipe, out: Path) -> dict[str, float]:
+    """``zoo/``: the aligned model in float16, RADIO's twin, and the card; returns its size in MB."""
+    folder = out / "zoo"
+    with written_whole(folder, here=True) as part:
+        model: Any = load_model(out / ALIGNED / "model")
+        model.half().save_pretrained(part)
+        load_processor(out / ALIGNED / "model").save_pretrained(part)
+        RadioModel.from_pretrained(out / "radio").half().save_pretrained(part / "radio")
+        with atomic_write(part / "README.md") as handle:
+            handle.write(card(recipe, measures(out)))
+    return {"megabytes": sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6}

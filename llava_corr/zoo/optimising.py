@@ -61,7 +61,7 @@ class MuonWithAdamW(Optimizer):
 def optimiser(task: nn.Module, rate: float, adamw_rate: float, decay: float) -> MuonWithAdamW:
     """Matrices of layers (a name with "layer" in it) go to Muon: not embeddings, output layers, norms and biases."""
     named = [(name, p) for name, p in task.named_parameters() if p.requires_grad]
-    hidden = [p for name, p in named if p.ndim == 2 and ".layer" in name]
+    hidden = [p for name, p in named if p.ndim == 2 and "layer" in name]
     chosen = {id(p) for p in hidden}
     return MuonWithAdamW(
         hidden, [p for _, p in named if id(p) not in chosen], rate=rate, adamw_rate=adamw_rate, decay=decay

@@ -25,7 +25,7 @@ SAM_TO_EVA = {
     "attn.proj": "self_attn.projection", "mlp.lin1": "mlp.fc1", "mlp.lin2": "mlp.fc2",
 }  # fmt: skip
 SAM_TO_DINO = {
-    "layer_norm1": "norm1", "layer_norm2": "norm2", "attn.proj": "attention.output.dense", "mlp.lin1": "mlp.fc1",
+    "layer_norm1": "norm1", "layer_norm2": "norm2", "attn.proj": "attention.o_proj", "mlp.lin1": "mlp.fc1",
     "mlp.lin2": "mlp.fc2",
 }  # fmt: skip
 

@@ -159,7 +159,7 @@ def radio_config(recipe: ZooRecipe) -> RadioConfig:
     return RadioConfig(**recipe.radio.model_dump(), image_size=side, max_img_size=side, num_registers=1)
 
 
-QKV = ("attention.attention.query", "attention.attention.key", "attention.attention.value")
+QKV = ("attention.q_proj", "attention.k_proj", "attention.v_proj")
 
 
 @torch.no_grad()

@@ -3,8 +3,8 @@
 Exact labels instead of a pipeline's: every object and every named part is one of GranD's ``objects``. A part is
 labelled "handle of the mug", since "the handle" alone could be that of any object; an object of a category that occurs
 twice has its side as attribute, "the mug on the left". The short caption names the objects, the dense one also their
-parts. Several instances of one name are spoken of together ("more than one mug"), so no phrase leaves open which of
-them it means.
+parts; what takes most of the picture comes first. Several instances of one name are spoken of together ("more than one
+mug"), so no phrase leaves open which of them it means.
 
 Not written, because the records do not know it: colour, material, depth, relationships. Not expressible: keypoints,
 functional parts, and that a part belongs to one object.
@@ -70,11 +70,14 @@ def _content(image: AnnotatedImage) -> Row:
             if name:
                 parts[category][name].append(len(rows))
                 rows.append(_row(len(rows), f"{name} of the {category}", part.mask, None))
+    largest_first = {name: things[name] for name in sorted(things, key=lambda name: -_area(image, name))}
     short, dense = _Text("a picture of "), _Text("The picture shows ")
     for text in (short, dense):
-        text.add_list(things)
+        text.add_list(largest_first)
     dense.add(".")
-    for category, named in parts.items():
+    for category in largest_first:
+        if not (named := parts.get(category)):
+            continue
         dense.add(f" The {category} has " if len(things[category]) == 1 else f" On {_a(category)} one sees ")
         dense.add_list(named)
         dense.add(".")
@@ -84,6 +87,11 @@ def _content(image: AnnotatedImage) -> Row:
         "short_captions": [short.caption(lambda ids: [{"id": i} for i in ids])] if things else [],
         **({"dense_caption": dense.caption(lambda ids: [{"ids": ids}])} if things else {}),
     }
+
+
+def _area(image: AnnotatedImage, name: str) -> int:
+    """Pixels of all objects of that name."""
+    return sum(thing.mask.area for thing in image.objects if spoken_name(thing.category) == name)
 
 
 def _row(number: int, name: str, mask: Mask, attribute: str | None) -> Row:

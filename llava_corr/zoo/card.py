@@ -1,0 +1,58 @@
+"""The README.md of the zoo's folder: what the twins are twins of, what they learned from, what they can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from .recipe import ZooRecipe
+
+# stage -> (what it made, objective)
+MADE = {
+    "cells": ("SAM's encoder", "category and part of every cell of crops and pictures (cross-entropy)"),
+    "masks": ("SAM with its mask decoder", "masks of things and parts prompted by learned vectors of their names"),
+    "vision": ("EVA-CLIP", "from the encoder's layers; CLS: which names a picture shows; patches: as the encoder"),
+    "semantic": ("DINOv2", "from the encoder's layers; cells of one part are near across pictures (contrast), named"),
+    "expert": ("RADIO", "features of the other three can be read off its patches (distillation)"),
+    "words": ("trunk and tokenizer", "every word of MixedParts dialogues in which captions stand for pictures"),
+}
+MEANING = {
+    "thing_iou": "mean IoU of categories, 64 x 64 cells",
+    "part_iou": "mean IoU of parts of categories",
+    "thing_at_50": "share of things at IoU 0.5",
+    "part_at_50": "share of parts at IoU 0.5",
+    "names_ap": "average precision of the names of a picture",
+    "nearest_is_same_part": "nearest cell of other pictures shows the same part",
+    "answer_loss": "nats per token of held-out answers",
+}
+
+
+def card(recipe: ZooRecipe, measured: Mapping[str, Mapping[str, float]]) -> str:
+    """Markdown.
+
+    Args:
+        measured: stage -> its seconds and what it measured on validation pictures.
+    """
+    lines = [
+        "---", "library_name: transformers", "license: apache-2.0", "tags: [llava_corr, embedded-world]", "---", "",
+        "# Tiny twins", "",
+        "Small models of the same classes as the released towers and trunk that Calico builds on, trained by `make zoo` "
+        "on the training split of the embedded world alone. They let the real recipe (frozen towers, LoRA, CEM, CAMs, "
+        "mask decoder) run on two CPU cores. The objectives are not those of the releases: the world's exact labels "
+        "supervise them densely. They know nothing of photographs.", "",
+        "`radio/` holds RADIO's twin by itself; the rest is one model folder, after the alignment stage (Q-Former, f_V, "
+        "[SEG] projection, trunk and mask decoder on single pictures with captions). CEM and CAMs start at zero.", "",
+        "| twin of | learned | minutes | on validation pictures |", "|---|---|---|---|",
+    ]  # fmt: skip
+    for stage, (what, objective) in MADE.items():
+        lines.append(_row(what, objective, measured.get(stage, {})))
+    dumped = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110)
+    return "\n".join([*lines, "", "The recipe:", "", "```yaml", dumped.strip(), "```", ""])
+
+
+def _row(what: str, objective: str, found: Mapping[str, Any]) -> str:
+    minutes = f"{found['seconds'] / 60:.1f}" if "seconds" in found else ""
+    shown = "; ".join(f"{MEANING[name]} {value:.3f}" for name, value in found.items() if name in MEANING)
+    return f"| {what} | {objective} | {minutes} | {shown} |"
