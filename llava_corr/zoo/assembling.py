@@ -23,13 +23,14 @@ ALIGNED = "tiny-twins-align"  # the alignment stage's run
 
 
 def assemble(recipe: ZooRecipe, out: Path) -> dict[str, float]:
-    """``start/``: towers, SAM and trunk as trained; Q-Former, projections, CEM and CAMs fresh."""
+    """``start/``: towers, SAM, trunk and [SEG] projection as trained; Q-Former, f_V, CEM and CAMs fresh."""
     section = sizes(recipe)
     tokenizer = AutoTokenizer.from_pretrained(out / "words")
     torch.manual_seed(recipe.seed)
     model: Any = LlavaCorrForConditionalGeneration(build_config(section, Vocabulary.of(tokenizer)))
     start_positions(model)
     load_part(model.grounding, out, "masks")
+    load_part(model.seg_projection, out, "seg_projection")
     load_part(model.visual_tokens.vision_model, out, "vision")
     load_part(model.correspondence.semantic_model, out, "semantic")
     model.trunk.load_state_dict(VicunaTrunk.from_pretrained(out / "words").state_dict())

@@ -16,7 +16,10 @@ MADE = {
     "vision": ("EVA-CLIP", "from the encoder's layers; CLS: which names a picture shows; patches: as the encoder"),
     "semantic": ("DINOv2", "from the encoder's layers; cells of one part are near across pictures (contrast), named"),
     "expert": ("RADIO", "features of the other three can be read off its patches (distillation)"),
-    "words": ("trunk and tokenizer", "every word of MixedParts dialogues in which captions stand for pictures"),
+    "words": (
+        "trunk, tokenizer, [SEG] projection",
+        "every word of MixedParts dialogues in which captions stand for pictures; the prompts of their names",
+    ),
 }
 MEANING = {
     "thing_iou": "mean IoU of categories, 64 x 64 cells",
@@ -26,7 +29,16 @@ MEANING = {
     "names_ap": "average precision of the names of a picture",
     "nearest_is_same_part": "nearest cell of other pictures shows the same part",
     "answer_loss": "nats per token of held-out answers",
+    "nearest_name": "share of [SEG] states that point to their name",
 }
+
+
+ABOUT = """Small models of the same classes as the released towers and trunk that Calico builds on, trained by
+`make zoo` on the training split of the embedded world alone. They let the real recipe (frozen towers, LoRA, CEM, CAMs,
+mask decoder) run on two CPU cores. The objectives are not those of the releases: the world's exact labels supervise
+them densely. They know nothing of photographs."""
+PARTS = """`radio/` holds RADIO's twin by itself; the rest is one model folder, after the alignment stage (Q-Former,
+f_V, [SEG] projection, trunk and mask decoder on single pictures with captions). CEM and CAMs start at zero."""
 
 
 def card(recipe: ZooRecipe, measured: Mapping[str, Mapping[str, float]]) -> str:
@@ -38,12 +50,7 @@ def card(recipe: ZooRecipe, measured: Mapping[str, Mapping[str, float]]) -> str:
     lines = [
         "---", "library_name: transformers", "license: apache-2.0", "tags: [llava_corr, embedded-world]", "---", "",
         "# Tiny twins", "",
-        "Small models of the same classes as the released towers and trunk that Calico builds on, trained by `make zoo` "
-        "on the training split of the embedded world alone. They let the real recipe (frozen towers, LoRA, CEM, CAMs, "
-        "mask decoder) run on two CPU cores. The objectives are not those of the releases: the world's exact labels "
-        "supervise them densely. They know nothing of photographs.", "",
-        "`radio/` holds RADIO's twin by itself; the rest is one model folder, after the alignment stage (Q-Former, f_V, "
-        "[SEG] projection, trunk and mask decoder on single pictures with captions). CEM and CAMs start at zero.", "",
+        ABOUT, "", PARTS, "",
         "| twin of | learned | minutes | on validation pictures |", "|---|---|---|---|",
     ]  # fmt: skip
     for stage, (what, objective) in MADE.items():

@@ -13,7 +13,7 @@ from ..datasets.mixedparts.views import view_images
 from ..errors import Findings
 from .pictures import write_pictures
 from .recipe import ZooRecipe
-from .words import told
+from .words import Told, told
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ def make_pictures(recipe: ZooRecipe, out: Path) -> dict[str, float]:
     return counts
 
 
-def dialogues_in_words(recipe: ZooRecipe, out: Path, split: str, count: int) -> list[tuple[str, str]]:
-    """(question, answer) of MixedParts dialogues with captions in the place of pictures, then of captions alone."""
+def dialogues_in_words(recipe: ZooRecipe, out: Path, split: str, count: int) -> list[Told]:
+    """MixedParts dialogues with captions in the place of pictures."""
     findings = Findings()
     captions: dict[str, tuple[str, ...]] = {}
     pools = []

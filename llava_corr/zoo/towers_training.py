@@ -96,6 +96,7 @@ def train_masks(recipe: ZooRecipe, out: Path) -> Measures:
     side = grounding.sam.vision_encoder.config.image_size
     _train(task, "masks", recipe.masks, out, recipe.seed + 2, pictures, side=side, cell=side // 64)
     save_part(grounding, out, "masks")
+    save_part(task.prompts, out, "prompts")
     return measure_masks(task, held_out)
 
 

@@ -1,59 +1,85 @@
-"""The stage that trains the trunk and its tokenizer on words."""
+"""The stage that trains the trunk, its tokenizer and the [SEG] projection on words."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from ..datasets.alignment.phrasings import QUESTIONS, REFERRING_ANSWERS
 from ..models.build import Vocabulary, build_config
+from ..models.grounding import SegProjection
 from ..models.tokenizing import train_tokenizer
 from ..models.trunks.vicuna import VicunaTrunk
 from .data import dialogues_in_words
 from .fitting import fit
+from .masks import NamePrompts
+from .pictures import LabelledPictures, open_pictures
 from .recipe import ZooRecipe
-from .towers_training import sizes
-from .words import ReadAndWrite, Texts, encode, pad
+from .towers_training import load_part, save_part, sizes
+from .words import Name, ReadWriteAndPoint, Text, Texts, Told, encode, pad
 
 HELD_OUT = 300  # dialogues of the validation split
 
 
 def train_words(recipe: ZooRecipe, out: Path) -> dict[str, float]:
-    """Writes ``words/``: tokenizer and trunk; returns the loss of a held-out answer's word."""
+    """Writes ``words/`` (tokenizer and trunk) and the [SEG] projection; measures on held-out answers."""
     section = sizes(recipe)
     dialogues = dialogues_in_words(recipe, out, "train", recipe.dialogues)
     spoken = [text for texts in QUESTIONS.values() for text in texts] + list(REFERRING_ANSWERS)
-    texts = [text for dialogue in dialogues for text in dialogue]
-    tokenizer = train_tokenizer(texts + spoken, section.tokenizer.vocab_size)
+    said = [text for dialogue in dialogues for text in (dialogue.question, dialogue.answer)]
+    tokenizer = train_tokenizer(said + spoken, section.tokenizer.vocab_size)
+    places, prompts = name_table(open_pictures(out / "pictures" / "train"), out, section.grounding.prompt_size)
     torch.manual_seed(recipe.seed)
     trunk = VicunaTrunk._from_config(build_config(section, Vocabulary.of(tokenizer)).text_config)
-    ids = [
-        row for row in encode(tokenizer, dialogues, section.system) if len(row) <= trunk.config.max_position_embeddings
-    ]
-    items = Texts(ids, recipe.words.batch, recipe.words.steps, recipe.seed)
-    task = ReadAndWrite(trunk)
+    projection = SegProjection(section.trunk.hidden_size, section.grounding.prompt_size)
+    longest = section.trunk.max_position_embeddings
+    rows = [text for text in as_texts(tokenizer, dialogues, section.system, places) if len(text.ids) <= longest]
+    task = ReadWriteAndPoint(trunk, projection, prompts, Vocabulary.of(tokenizer).seg)
+    items = Texts(rows, recipe.words.batch, recipe.words.steps, recipe.seed)
     fit(task, items, lambda rows: pad(rows, tokenizer.pad_token_id), recipe.words, out / "fits" / "words", recipe.seed)
     trunk.save_pretrained(out / "words")
     tokenizer.save_pretrained(out / "words")
-    return {
-        "answer_loss": answer_loss(trunk, tokenizer, dialogues_in_words(recipe, out, "val", HELD_OUT), section.system)
-    }
+    save_part(projection, out, "seg_projection")
+    return measure(task, tokenizer, dialogues_in_words(recipe, out, "val", HELD_OUT), section.system, places)
+
+
+def name_table(pictures: LabelledPictures, out: Path, width: int) -> tuple[dict[Name, int], torch.Tensor]:
+    """Place of every name, and its prompt N x G as the stage "masks" has learned it."""
+    prompts = NamePrompts(len(pictures.categories), len(pictures.parts), width)
+    load_part(prompts, out, "prompts")
+    category_of, part_of = pictures.factors()
+    with torch.no_grad():
+        return {name: k for k, name in enumerate(pictures.names)}, prompts(category_of, part_of)
+
+
+def as_texts(
+    tokenizer: PreTrainedTokenizerBase, dialogues: Sequence[Told], system: str, places: dict[Name, int]
+) -> list[Text]:
+    """Dialogues as ids, with the place of every [SEG]'s name."""
+    names = ([places[name] for name in dialogue.names] for dialogue in dialogues)
+    return [Text(ids, row) for ids, row in zip(encode(tokenizer, dialogues, system), names, strict=True)]
 
 
 @torch.no_grad()
-def answer_loss(
-    trunk: VicunaTrunk, tokenizer: PreTrainedTokenizerBase, dialogues: list[tuple[str, str]], system: str
-) -> float:
-    """Mean negative log-likelihood of a token of the answers, nats."""
-    trunk.eval()
-    total, count = 0.0, 0
-    questions = encode(tokenizer, [(user, "") for user, _ in dialogues], system)
-    for asked, whole in zip(questions, encode(tokenizer, dialogues, system), strict=True):
-        ids = torch.tensor([whole])
+def measure(
+    task: ReadWriteAndPoint, tokenizer: Any, dialogues: Sequence[Told], system: str, places: dict[Name, int]
+) -> dict[str, float]:
+    """Mean negative log-likelihood of a token of the answers, nats; share of [SEG]s whose nearest prompt is theirs."""
+    task.eval()
+    total, count, hits, segs = 0.0, 0, 0, 0
+    questions = encode(tokenizer, [Told(d.question, "", ()) for d in dialogues], system)
+    for asked, text in zip(questions, as_texts(tokenizer, dialogues, system, places), strict=True):
+        ids = torch.tensor([text.ids])
         start = len(asked) - 2  # without the blank of the empty answer and the end
-        logits = trunk(input_ids=ids).logits[0, start - 1 : -1].float()
-        losses = torch.nn.functional.cross_entropy(logits, ids[0, start:], reduction="sum")
-        total, count = total + float(losses), count + ids.shape[1] - start
-    return total / count
+        hidden = task.trunk.model(input_ids=ids).last_hidden_state[0]
+        logits = task.trunk.lm_head(hidden[start - 1 : -1])
+        total += float(torch.nn.functional.cross_entropy(logits, ids[0, start:], reduction="sum"))
+        count += len(text.ids) - start
+        at = (ids[0] == task.seg).nonzero()[:, 0]
+        nearest = torch.cdist(task.projection(hidden[at - 1]), task.prompts).argmin(1)
+        hits, segs = hits + int((nearest == torch.tensor(text.names)).sum()), segs + len(at)
+    return {"answer_loss": total / count, "nearest_name": hits / max(1, segs)}

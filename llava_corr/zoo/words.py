@@ -2,13 +2,15 @@
 
 What Vicuna brings along is that it reads and compares what is written. A tiny trunk gets that from the training split's
 own words: a caption of each picture (GranD's, from exact labels) is written where its visual tokens will be, and every
-word of the dialogue is trained. The alignment stage then puts visual tokens in the captions' place.
+word of the dialogue is trained. The [SEG] projection learns beside it to turn the state before each [SEG] into the
+vector that prompts SAM's twin for what is named there. The alignment stage then puts visual tokens in the captions'
+place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +21,26 @@ from transformers import PreTrainedTokenizerBase
 from ..grammar import IMAGE
 from ..records import Sample
 
+Name = tuple[str, str]
+"""Category and part; part "" for the whole thing."""
 
-def told(samples: Iterator[Sample], captions: Mapping[str, Sequence[str]], seed: int) -> Iterator[tuple[str, str]]:
-    """(question, answer) of every turn's dialogue, each picture told by one of its captions.
+
+class Told(NamedTuple):
+    """A dialogue without pictures.
+
+    Attributes:
+        names: what each [SEG] of the answer stands for, in order.
+    """
+
+    question: str
+    answer: str
+    names: tuple[Name, ...]
+
+
+def told(samples: Iterable[Sample], captions: Mapping[str, Sequence[str]], seed: int) -> Iterator[Told]:
+    """MixedParts dialogues of one turn, each picture told by one of its captions.
 
     Args:
-        samples: of one turn each.
         captions: path of a picture -> its captions, at least one.
         seed: of the choice among captions.
     """
@@ -34,59 +50,90 @@ def told(samples: Iterator[Sample], captions: Mapping[str, Sequence[str]], seed:
         for image in sample.images:
             options = captions[image.path]
             question = question.replace(IMAGE, options[int(rng.random() * len(options))], 1)
-        yield question, sample.turns[0].assistant
+        yield Told(question, sample.turns[0].assistant, tuple(_names(sample)))
 
 
-class Texts(Dataset[list[int]]):
-    """Dialogues as token ids, in the processor's layout; batches of one place hold texts of like length.
+def _names(sample: Sample) -> Iterator[Name]:
+    for target in sample.targets:
+        whole = target.role == "object"
+        yield (target.phrase, "") if whole else (sample.categories[target.image_index], target.phrase)
+
+
+class Text(NamedTuple):
+    """Token ids of a whole dialogue, and the place of each [SEG]'s name in the table of prompts."""
+
+    ids: list[int]
+    names: list[int]
+
+
+class Texts(Dataset[Text]):
+    """Texts of a whole run in order; those of one step are of like length.
 
     Args:
-        ids: of each text.
+        texts: to draw from.
         batch: texts of a step.
         steps: of the run.
         seed: of the order.
     """
 
-    def __init__(self, ids: Sequence[list[int]], batch: int, steps: int, seed: int) -> None:
-        self.ids, self.batch, self.count, self.seed = ids, batch, batch * steps, seed
-        self.by_length = sorted(range(len(ids)), key=lambda k: len(ids[k]))
+    def __init__(self, texts: Sequence[Text], batch: int, steps: int, seed: int) -> None:
+        self.texts, self.batch, self.count, self.seed = texts, batch, batch * steps, seed
+        self.by_length = sorted(range(len(texts)), key=lambda k: len(texts[k].ids))
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, k: int) -> list[int]:
+    def __getitem__(self, k: int) -> Text:
         """Of place k: a step draws a stretch of lengths, then its texts from that stretch."""
+        stretch = min(8 * self.batch, len(self.texts))
         step = k // self.batch
-        first = int(np.random.default_rng([self.seed, step]).integers(len(self.ids)))
-        near = int(np.random.default_rng([self.seed, k, 1]).integers(8 * self.batch))
-        return self.ids[self.by_length[min(first + near, len(self.ids) - 1)]]
+        first = int(np.random.default_rng([self.seed, step]).integers(len(self.texts) - stretch + 1))
+        near = int(np.random.default_rng([self.seed, k, 1]).integers(stretch))
+        return self.texts[self.by_length[first + near]]
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, dialogues: Sequence[tuple[str, str]], system: str) -> list[list[int]]:
+def encode(tokenizer: PreTrainedTokenizerBase, dialogues: Sequence[Told], system: str) -> list[list[int]]:
     """Ids of whole dialogues (Vicuna v1 template), from the beginning to the end token."""
     opening = f"{system} " if system else ""
-    texts = [f"{opening}USER: {user} ASSISTANT: {assistant}{tokenizer.eos_token}" for user, assistant in dialogues]
+    texts = [f"{opening}USER: {d.question} ASSISTANT: {d.answer}{tokenizer.eos_token}" for d in dialogues]
     return [[tokenizer.bos_token_id, *ids] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
 
-def pad(rows: Sequence[list[int]], padding: int) -> dict[str, Tensor]:
-    """Ids and mask, padded on the right."""
-    longest = max(map(len, rows))
+def pad(rows: Sequence[Text], padding: int) -> dict[str, Tensor]:
+    """Ids and mask B x S, padded on the right, and the names of all [SEG]s, row by row."""
+    longest = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), longest), padding)
     mask = torch.zeros(len(rows), longest, dtype=torch.long)
     for k, row in enumerate(rows):
-        ids[k, : len(row)] = torch.tensor(row)
-        mask[k, : len(row)] = 1
-    return {"input_ids": ids, "attention_mask": mask}
+        ids[k, : len(row.ids)] = torch.tensor(row.ids)
+        mask[k, : len(row.ids)] = 1
+    names = torch.tensor([name for row in rows for name in row.names], dtype=torch.long)
+    return {"input_ids": ids, "attention_mask": mask, "names": names}
 
 
-class ReadAndWrite(nn.Module):
-    """Next-token prediction of every word."""
+class ReadWriteAndPoint(nn.Module):
+    """Next-token prediction of every word, and prompts from the states before [SEG]s.
 
-    def __init__(self, trunk: Any) -> None:
+    Args:
+        trunk: a causal language model.
+        projection: the [SEG] projection.
+        prompts: the vector of every name, N x G; its squared error is over the variance of their channels.
+        seg: id of [SEG].
+    """
+
+    prompts: Tensor
+
+    def __init__(self, trunk: Any, projection: nn.Module, prompts: Tensor, seg: int) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self.projection, self.seg = trunk, projection, seg
+        self.register_buffer("prompts", prompts, persistent=False)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
-        labels = input_ids.masked_fill(attention_mask == 0, -100)
-        return {"loss": self.trunk(input_ids=input_ids, attention_mask=attention_mask, labels=labels).loss}
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, names: Tensor) -> dict[str, Tensor]:
+        hidden = self.trunk.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        logits = self.trunk.lm_head(hidden[:, :-1]).float().flatten(0, 1)
+        following = input_ids.masked_fill(attention_mask == 0, -100)[:, 1:].flatten()
+        words = nn.functional.cross_entropy(logits, following)
+        rows, columns = (input_ids == self.seg).nonzero().unbind(1)
+        pointed = self.projection(hidden[rows, columns - 1]).float()
+        error = ((pointed - self.prompts[names]) ** 2).mean(1).sum() / max(1, len(names)) / self.prompts.var(0).mean()
+        return {"loss": words + error}

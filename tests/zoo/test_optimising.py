@@ -1,4 +1,4 @@
-"""Muon and AdamW as one: each parameter moves as under its own optimiser, one schedule drives both, state comes back."""
+"""Muon and AdamW as one: parameters move as under their own optimiser, one schedule drives both, state comes back."""
 
 import copy
 

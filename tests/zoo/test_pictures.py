@@ -91,7 +91,7 @@ def test_labels_move_with_the_pixels(pictures, options):
 
 def without_light(draw):
     def plain(k, labels):
-        window, light, draws = draw(k, labels)
+        window, _, draws = draw(k, labels)
         return window, np.array([1.0, 0, 0, 0]), draws
 
     return plain
