@@ -75,6 +75,7 @@ def read_coco_results(path: str | Path, annotations: str | Path | None, *, findi
     Raises:
         PredictionError: broken JSON, a missing list, a faulty row, an unknown or repeated id.
         MaskError: a mask of another size than its image, or undecodable.
+        AnnotationError: a broken polygon.
     """
     data = read_json(path, PredictionError)
     source = path if annotations is None else annotations

@@ -70,6 +70,9 @@ def run(args: argparse.Namespace) -> int:
     out, beside = Path(args.out), Path(f"{args.out}.quality.json")
     roots = source_roots(args.source or [], args.world)
     quality = _asked(args)
+    unknown = sorted(set(args.without_test) - set(roots))
+    if unknown:
+        raise ConfigError(f"--without-test {', '.join(unknown)} is not among the sources", mend="correct the argument")
     files = [(f"--source {name}={root}:", root) for name, root in roots.items() if root.is_file()]
     refuse_overwriting([("--out", out), ("--out", beside)], [("--samples", args.samples), *files])
     if out.suffix.lower() == ".json":
@@ -108,7 +111,8 @@ def _asked(args: argparse.Namespace) -> DetectorQuality:
     try:
         return DetectorQuality(**{name: getattr(args, name) for name in _HELP})
     except ValidationError as cause:
-        faults = "; ".join(f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}" for e in cause.errors())
+        named = [("".join(f"--{name}: " for name in e["loc"]).replace("_", "-"), e["msg"]) for e in cause.errors()]
+        faults = "; ".join(option + message for option, message in named)
         raise ConfigError(faults, mend="correct the arguments") from cause
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..datasets.mixedparts.classes import SOURCES, class_parts, comparable_classes
 from ..errors import Findings
@@ -57,9 +57,15 @@ class DetectorQuality(Record):
     mask_iou: float = Field(default=1.0, ge=0.2, le=1)
     score_noise: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
+    @model_validator(mode="after")
+    def _in_order(self) -> DetectorQuality:
+        if self.small >= self.large:
+            raise ValueError(f"small ({self.small}) must lie below large ({self.large})")
+        return self
+
     def miss_rate(self, share: float) -> float:
         """Of things that cover ``share`` (in (0, 1]) of the image."""
-        bounds = np.log([self.small, max(self.large, self.small * (1 + 1e-9))])
+        bounds = np.log([self.small, self.large])
         return float(np.interp(math.log(share), bounds, [self.miss_small, self.miss_large]))
 
 

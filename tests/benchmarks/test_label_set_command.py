@@ -172,6 +172,8 @@ def test_unusable_arguments_of_label_set(folder, monkeypatch, words, what):
     ("words", "what"),
     [
         (("--mask-iou", "1.5"), "--mask-iou: "),
+        (("--small", "0.3", "--large", "0.2"), r"small \(0\.3\) must lie below large"),
+        (("--without-test", "grand"), "--without-test grand is not among"),
         (("--seed", "-1"), "--seed -1"),
         (("--out", "d.json"), "read as COCO results"),
         (("--out", "test.jsonl"), "no file of detectedimages"),
