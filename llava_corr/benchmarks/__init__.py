@@ -6,4 +6,10 @@
 from ..registry import Registry
 
 BENCHMARKS = Registry("benchmark", {"mixedparts": "llava_corr.benchmarks.mixedparts:score"})
-BASELINES = Registry("baseline", {"prior-only": "llava_corr.benchmarks.baselines:prior_only"})
+BASELINES = Registry(
+    "baseline",
+    {
+        "label-set": "llava_corr.benchmarks.label_sets:label_set_answers",
+        "prior-only": "llava_corr.benchmarks.baselines:prior_only",
+    },
+)

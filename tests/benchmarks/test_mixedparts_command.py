@@ -140,13 +140,16 @@ def test_baseline_command_writes_a_file_that_can_be_scored(files, capsys):
     assert "30 predictions" in capsys.readouterr().out
     run(files, *options(files, "prior.jsonl"))
     assert json.loads((files / "scores.json").read_text())["predictions"]["missing"] == 0
-    with pytest.raises(RegistryError, match="prior-only"):
+    with pytest.raises(SystemExit):
         run(files, "prior-onyl", *paths, target=baseline_command)
+    assert re.search("invalid choice: 'prior-onyl' .*prior-only", capsys.readouterr().err)
+    with pytest.raises(RegistryError, match="did you mean 'prior-only'"):
+        BASELINES.load("prior-onyl")
 
 
 def test_registries_load():
     assert BENCHMARKS.load("mixedparts") is score
-    assert callable(BASELINES.load("prior-only"))
+    assert all(callable(BASELINES.load(name)) for name in ("prior-only", "label-set"))
 
 
 @pytest.mark.parametrize("read", ["--samples", "--predictions", "--against"])

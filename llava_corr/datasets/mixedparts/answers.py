@@ -73,8 +73,13 @@ def _target(mention: Mention, k: int, view: ImageView, classes: Sequence[str]) -
 
 
 def _sentence(template: str, mentions: Sequence[Mention]) -> str:
-    items = join_words([ground(with_determiner(m.name), m.image_indexes) for m in mentions])
-    several = len(mentions) > 1
+    return sentence_of(template, [(m.name, m.image_indexes) for m in mentions])
+
+
+def sentence_of(template: str, named: Sequence[tuple[str, Sequence[int]]]) -> str:
+    """A sentence of :mod:`.phrasings` about bare names, each with the images it is grounded in (one [SEG] each)."""
+    items = join_words([ground(with_determiner(name), image_indexes) for name, image_indexes in named])
+    several = len(named) > 1
     return template.format(items=items, s="s" if several else "", be="are" if several else "is")
 
 

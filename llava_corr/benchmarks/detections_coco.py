@@ -1,0 +1,187 @@
+"""Detections as detectron2 writes them (VLPart and most detectors): COCO results.
+
+The file is a list of ``{"image_id", "category_id", "segmentation", "score"}`` (``bbox`` and other keys are not used),
+such as ``coco_instances_results.json``, with ``images`` and ``categories`` in the data set's annotation file; or one
+object ``{"images", "categories", "annotations"}`` that holds all three. An image that is listed and has no row is an
+image without detections.
+
+Spellings of category names that are read:
+
+* ``dog:head``, ``car_(automobile):door_handle``: object, part; the sense ``_(...)`` is cut, underscores are spaces;
+* ``dog's head``: object, part, as in ADE20K-Part-234;
+* ``chair_(leg)``, ``chair (leg)``: a part if the project's taxonomies know such a part of that class (of any class,
+  where they do not know the class), otherwise a sense, cut and counted: ``bow_(decorative_ribbons)``;
+* ``Quadruped Head``: the 40 part classes of PartImageNet;
+* anything else is the name of a whole object.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..datasets.mixedparts import classes
+from ..errors import Findings, PredictionError
+from ..files import read_json
+from ..sources import _coco
+from ..taxonomy import everyday, partimagenet_parts
+from .detections import DetectedImage, Detection, say, usable
+
+_BRACKETED = re.compile(r"^(?P<whole>.+?)[_ ]\((?P<inner>[^()]+)\)$")
+Id = int | str  # as the file has them
+
+
+class _Row(BaseModel):
+    """Rows hold more than is read here (bbox, iscrowd, ...)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Image(_Row):
+    id: Id
+    file_name: str = Field(min_length=1)
+    height: int = Field(gt=0, strict=True)
+    width: int = Field(gt=0, strict=True)
+
+
+class _Category(_Row):
+    id: Id
+    name: str = Field(min_length=1)
+
+
+class _Result(_Row):
+    image_id: Id
+    category_id: Id
+    segmentation: dict[str, Any] | list[Any]
+    score: float = Field(ge=0, le=1, allow_inf_nan=False)
+
+
+R = TypeVar("R", _Image, _Category)
+
+
+def read_coco_results(path: str | Path, annotations: str | Path | None, *, findings: Findings) -> list[DetectedImage]:
+    """Reads COCO results; the images come in the order in which they are listed.
+
+    Args:
+        annotations: file with ``images`` and ``categories`` where ``path`` is a bare list.
+        findings: takes masks without pixels, degenerate polygons and repeated detections.
+
+    Raises:
+        PredictionError: broken JSON, a missing list, a faulty row, an unknown or repeated id.
+        MaskError: a mask of another size than its image, or undecodable.
+        AnnotationError: a broken polygon.
+    """
+    data = read_json(path, PredictionError)
+    source = path if annotations is None else annotations
+    listed = data if annotations is None else read_json(annotations, PredictionError)
+    images = _by_id(_list(listed, "images", source), _Image, f"{source}, images")
+    categories = _by_id(_list(listed, "categories", source), _Category, f"{source}, categories")
+    rows = data if isinstance(data, list) else _list(data, "annotations", path)
+    names = {k: _names(row, f"{source}, category {row.id}", findings) for k, row in categories.items()}
+    found: dict[Id, list[tuple[str, Detection]]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        where = f"{path}, row {number} (counted from 0)"
+        result = _parsed(_Result, row, where)
+        image = _known(images, result.image_id, "image", where)
+        whole, part = _known(names, result.category_id, "category", where)
+        mask = _coco.decode(result.segmentation, image.height, image.width, where, findings)
+        if mask is not None:
+            found[result.image_id].append((where, Detection(object=whole, part=part, mask=mask, score=result.score)))
+    return [
+        DetectedImage(
+            image=image.file_name,
+            height=image.height,
+            width=image.width,
+            detections=tuple(usable(found[key], findings)),
+        )
+        for key, image in images.items()
+    ]
+
+
+def _list(data: Any, name: str, path: str | Path) -> list[Any]:
+    rows = data.get(name) if isinstance(data, dict) else None
+    if not isinstance(rows, list):
+        raise PredictionError(
+            f"no list named {name!r}",
+            where=str(path),
+            mend="results alone do not name images and categories: give --annotations FILE, the data set's file",
+        )
+    return rows
+
+
+def _by_id(rows: Iterable[Any], kind: type[R], where: str) -> dict[Id, R]:
+    found: dict[Id, R] = {}
+    for number, row in enumerate(rows):
+        place = f"{where}[{number}]"
+        item = _parsed(kind, row, place)
+        if item.id in found:
+            raise PredictionError(f"id {item.id!r} occurs twice", where=place, mend="give every row an id of its own")
+        found[item.id] = item
+    return found
+
+
+P = TypeVar("P", bound=_Row)
+
+
+def _parsed(kind: type[P], row: Any, where: str) -> P:
+    try:
+        return kind.model_validate(row)
+    except ValidationError as cause:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in cause.errors())
+        raise PredictionError(f"not a COCO row: {faults}", where=where, mend="repair or remove that row") from cause
+
+
+V = TypeVar("V")
+
+
+def _known(table: dict[Id, V], key: Id, what: str, where: str) -> V:
+    if key not in table:
+        raise PredictionError(
+            f"unknown {what} id {key!r}", where=where, mend="take images and categories of the file it was run on"
+        )
+    return table[key]
+
+
+def _names(row: _Category, where: str, findings: Findings) -> tuple[str, str | None]:
+    whole, part = split_name(row.name)
+    if part is None and "(" in row.name:
+        findings.add("sense_cut", where, f"{row.name!r} is the object {whole!r}")
+    return say(whole, part, where)
+
+
+def split_name(name: str) -> tuple[str, str | None]:
+    """Object and part behind a category name; the part is None for a whole object (rules: see the module)."""
+    text = name.strip()
+    if ":" in text:
+        whole, _, part = text.partition(":")
+        return everyday(whole), everyday(part)
+    if "'s " in text:
+        whole, _, part = text.partition("'s ")
+        return everyday(whole), everyday(part)
+    if bracketed := _BRACKETED.match(text):
+        whole, inner = everyday(bracketed["whole"]), everyday(bracketed["inner"])
+        known = _known_parts()
+        parts = known.get(whole.lower(), set().union(*known.values()))
+        return whole, inner if inner.lower() in parts else None
+    return _super_parts().get(text.lower().replace("_", " "), (everyday(text), None))
+
+
+@cache
+def _known_parts() -> dict[str, set[str]]:
+    """Class -> its part names, over all taxonomies."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for source in classes.SOURCES:
+        for name, parts in classes.class_parts(source).items():
+            found[name.lower()] |= {part.lower() for part in parts}
+    return dict(found)
+
+
+@cache
+def _super_parts() -> dict[str, tuple[str, str | None]]:
+    return {f"{p.whole} {p.part}": (p.whole, p.part) for p in partimagenet_parts()}
