@@ -113,7 +113,8 @@ def _check_same(stage: Stage, earlier: str | None) -> None:
             f"the stage {stage.name!r} was finished by another command:\n    then: {earlier or 'not recorded'}\n"
             f"    now:  {shlex.join(stage.command)}",
             where=str(stage.done),
-            mend="choose another folder (--out), or remove this one; a folder that was moved or copied counts as another one",
+            mend="choose another folder (--out), or remove this one; a folder that was moved or copied counts as "
+            "another one",
         )
 
 

@@ -40,10 +40,11 @@ def assemble(recipe: ZooRecipe, out: Path) -> dict[str, float]:
 
 
 def release(recipe: ZooRecipe, out: Path) -> dict[str, float]:
-    """``zoo/``: the aligned model in float16, RADIO's twin, and the card; returns its size in MB."""
+    """``zoo/``: the aligned model with CEM and CAMs in float16, RADIO's twin, and the card; returns its size in MB."""
     folder = out / "zoo"
     with written_whole(folder, here=True) as part:
-        model: Any = load_model(out / ALIGNED / "model")
+        model: Any = load_model(out / "start")
+        model.load_state_dict(model.state_dict() | load_model(out / ALIGNED / "model").state_dict())
         model.half().save_pretrained(part)
         load_processor(out / ALIGNED / "model").save_pretrained(part)
         RadioModel.from_pretrained(out / "radio").half().save_pretrained(part / "radio")
