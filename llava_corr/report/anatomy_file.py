@@ -56,11 +56,16 @@ class _Settings(BaseModel):
     names: str
 
 
+class _File(BaseModel):
+    path: str
+
+
 class AnatomyFile(BaseModel):
     """The parts of ``anatomy.json`` that a report uses; further keys are passed over."""
 
     schema_version: int
     name: str
+    predictions: _File
     settings: _Settings
     definitions: dict[str, str]
     dimensions: dict[str, str]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from ..errors import LlavaCorrError, ReportError
 from ..files import read_json, read_rows, read_text, refuse_overwriting
 from ..record_files import iter_predictions, read_samples
-from .anatomy_file import read_anatomy
+from .anatomy_file import AnatomyFile, read_anatomy
 from .html import MAX_BYTES, write_report
 from .inputs import ABOUT, ReportInputs
 from .pair import PairInputs, write_pair
@@ -114,7 +115,7 @@ def load_inputs(args: argparse.Namespace) -> ReportInputs:
         predictions=list(iter_predictions(predictions)) if predictions else None,
         title=args.title or (f"Report of {args.run.resolve().name}" if args.run else "Report"),
         about=args.about,
-        anatomy=read_anatomy(anatomy) if anatomy else None,
+        anatomy=_anatomy(anatomy, predictions, named=args.anatomy is not None),
         train_log=[_of_stage(row, log, logs) for log in logs for row in read_log(log)] or None,
         config=read_text(config, ReportError) if config else None,
         run=facts,
@@ -171,6 +172,17 @@ def read_log(path: str | Path) -> list[Mapping[str, Any]]:
             raise _bad_row(path, number, f"a {type(row).__name__}")
         rows.append(row)
     return rows
+
+
+def _anatomy(path: Path | None, predictions: Path | None, *, named: bool) -> AnatomyFile | None:
+    """The anatomy to show; one that only lies in the run folder must be of the answers that are drawn."""
+    if path is None:
+        return None
+    file = read_anatomy(path)
+    if not named and (predictions is None or os.path.realpath(file.predictions.path) != os.path.realpath(predictions)):
+        logger.warning("%s is left out: it is about %s, drawn is %s", path, file.predictions.path, predictions)
+        return None
+    return file
 
 
 def _of_stage(row: Mapping[str, Any], log: Path, logs: Sequence[Path]) -> Mapping[str, Any]:

@@ -7,11 +7,13 @@ import pytest
 from toy_mixedparts import answer, box, perfect, random_box, random_data, sample, segment, target
 
 from llava_corr.benchmarks.anatomy import KINDS, anatomy_of
-from llava_corr.benchmarks.anatomy_facts import BINS, NOT_KNOWN, Knowledge
+from llava_corr.benchmarks.anatomy_facts import BINS, NOT_KNOWN, Knowledge, read_occlusion
 from llava_corr.benchmarks.anatomy_tables import cross_tabulate, fates, named_first
 from llava_corr.benchmarks.mixedparts_metrics import tally
 from llava_corr.benchmarks.mixedparts_units import align
 from llava_corr.grammar import normalise_label
+from llava_corr.record_files import write_records
+from llava_corr.records import PictureOcclusion, VisibleArea
 
 OBJECTS = "The images show these objects."
 LEFT, RIGHT = box(0, 0, 8, 8), box(12, 8, 20, 16)
@@ -116,6 +118,22 @@ def test_a_similar_name_will_do_where_it_is_asked_for():
 
     for name, kind in (("foot", "found"), ("arm", "wrong_name")):
         assert anatomy_of(to, answer(to, [segment(name, 0, LEFT)]), like).truths[0].kind == kind
+
+
+def test_overlap_goes_before_likeness_and_likeness_before_order():
+    like = {"leg": 1.0, "foot": 0.6}
+
+    def likeness(predicted, true):
+        return np.array([[like[p] for _ in true] for p in predicted]).reshape(len(predicted), len(true))
+
+    def taken(*said):
+        to = sample("s", [target("leg", 0, LEFT)])
+        return anatomy_of(to, answer(to, said), likeness).truths[0].segment
+
+    assert taken(segment("leg", 0, box(0, 0, 8, 6)), segment("foot", 0, LEFT)) == 1, "as Recall pairs them"
+    assert taken(segment("foot", 0, LEFT), segment("leg", 0, LEFT)) == 1
+    assert taken(segment("leg", 0, LEFT), segment("leg", 0, LEFT)) == 0
+    assert taken(segment("foot", 1, LEFT), segment("leg", 1, RIGHT)) == 1
 
 
 # ---- a slow reckoning ------------------------------------------------------------------------------------------------
@@ -290,6 +308,14 @@ def test_how_much_shows_is_summed_over_instances():
     unknown = Knowledge().of_target(to, to.targets[0])
     assert (unknown.visible, unknown.seen) == (None, None)
     assert unknown.bins()["shown"] == unknown.bins()["category"] == NOT_KNOWN
+
+
+def test_an_occlusion_file_is_read_by_name_and_summed(tmp_path):
+    legs = [VisibleArea(category="Stool", part=p, visible=v, alone=20) for p, v in (("leg_(x)", 5), ("Leg", 10))]
+    row = PictureOcclusion(path="a/b.jpg", areas=(*legs, VisibleArea(category="stool", visible=30, alone=40)))
+    write_records(tmp_path / "o.jsonl", [row])
+    known = read_occlusion(tmp_path / "o.jsonl")
+    assert known == {os.path.realpath(tmp_path / "a/b.jpg"): {("stool", "leg"): (15, 40), ("stool", None): (30, 40)}}
 
 
 def test_seen_and_unseen():

@@ -130,7 +130,7 @@ def test_an_anatomy_of_other_masks_is_refused(data, fault):
         check_anatomy(anatomy.model_copy(update={"masks": masks}), samples, answers)
 
 
-def test_from_command_to_command(data, tmp_path):
+def test_from_command_to_command(data, tmp_path, caplog):
     samples, predictions = data
     write_samples(tmp_path / "s.jsonl", samples)
     write_records(tmp_path / "p.jsonl", predictions)
@@ -142,6 +142,12 @@ def test_from_command_to_command(data, tmp_path):
     assert cli.main(["report", *base, "--run", str(tmp_path), "--show", "1", "--out", out]) == 0
     assert "no anatomy was passed" not in (tmp_path / "r.html").read_text("utf-8"), "the run folder has one"
     assert cli.main(["report", *base, "--anatomy", anatomy, "--show", "1", "--out", anatomy]) == 2
+    write_records(tmp_path / "q.jsonl", predictions[:4])
+    other = [*base[:3], str(tmp_path / "q.jsonl"), "--show", "1", "--out", out]
+    assert cli.main(["report", *other, "--run", str(tmp_path)]) == 0
+    assert "no anatomy was passed" in (tmp_path / "r.html").read_text("utf-8"), "the one of the run has other answers"
+    assert "is left out: it is about" in caplog.text
+    assert cli.main(["report", *other, "--anatomy", anatomy]) == 2
 
 
 @pytest.mark.parametrize(

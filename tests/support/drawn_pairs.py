@@ -167,6 +167,7 @@ def make_anatomy(samples: list[Sample], predictions: list[Prediction]) -> Anatom
     content = {
         "schema_version": 1,
         "name": "tiny",
+        "predictions": {"path": "p.jsonl"},
         "settings": {"names": NAME_RULES["equal"]},
         "definitions": DEFINITIONS,
         "dimensions": MEANING,
