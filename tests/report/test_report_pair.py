@@ -229,6 +229,7 @@ def test_without_scores_the_masks_decide(tmp_path):
     ("more", "error", "message"),
     [
         (["--anatomy", "x.json"], ReportError, "does not show --anatomy"),
+        (["--about", "x"], ReportError, "does not show --about"),
         (["--command-line", "make"], ReportError, "does not show --command-line"),
         (["--out", "b.json"], ConfigError, "would overwrite --against"),
         (["--scores", "ab.json", "b.json"], ReportError, "not 2"),
