@@ -24,6 +24,7 @@ COMMANDS = {
     "export": ("llava_corr.inference.export", "write one whole model folder from a run, for use without its base"),
     "baseline": ("llava_corr.benchmarks.baseline_command", "answer a samples file without a model"),
     "score": ("llava_corr.benchmarks.command", "score prediction files"),
+    "anatomy": ("llava_corr.benchmarks.anatomy_command", "say of every mask how it was found, or how it failed"),
     "consistency": ("llava_corr.benchmarks.consistency_command", "swap pictures, change partners, compare answers"),
     "report": ("llava_corr.report.command", "write the HTML page of a run"),
     "zoo": ("llava_corr.zoo.command", "train the tiny twins of the released towers on the embedded world"),

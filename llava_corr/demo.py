@@ -1,6 +1,7 @@
 """``llava-corr demo``: from an empty folder to the page of pictures, every stage by its own public command.
 
-world -> data -> align -> train -> predict (the last three again for a blind model) -> baseline -> score -> report.
+world -> data -> align -> train -> predict (the last three again for a blind model) -> baseline -> score -> anatomy ->
+report.
 A stage that is finished is not repeated; what a stage prints goes to ``logs/``, what is shown is one progress line.
 """
 
@@ -71,7 +72,12 @@ def plan(args: argparse.Namespace) -> list[Stage]:
         against = [] if folder == "prior-only" else ["--against", str(prior), "--against-name", "prior-only"]
         command = [*tool, "score", *answers, "--name", name, *against, "--out", str(scores)]
         stages.append(Stage(f"score: {name}", command, scores))
-    stages.append(Stage("report", _report(tool, out, world), out / "report.html"))
+    hidden, anatomy = world / "occlusion_test.jsonl", out / "tiny-calico" / "anatomy.json"
+    stages += [
+        Stage("occlusion", [*tool, "world", "--occlusion", str(world), "--split", "test"], hidden),
+        Stage("anatomy: Calico (tiny)", _anatomy(tool, out, data, hidden, anatomy), anatomy),
+        Stage("report", _report(tool, out, world), out / "report.html"),
+    ]
     return stages
 
 
@@ -89,6 +95,12 @@ def _train(out: Path, data: Path, name: str, overrides: Sequence[str]) -> list[s
     sets = [f"data.train={data / 'train.jsonl'}", f"output_dir={out}", *overrides]
     pairs = [word for value in sets for word in ("--set", value)]
     return [DEEPSPEED, str(resource("scripts", "train.py")), "--config", f"tiny/{name}.yaml", *pairs]
+
+
+def _anatomy(tool: Sequence[str], out: Path, data: Path, hidden: Path, anatomy: Path) -> list[str]:
+    files = ["--samples", str(data / "test.jsonl"), "--predictions", str(out / "tiny-calico" / "predictions.jsonl")]
+    known = ["--train", str(data / "train.jsonl"), "--occlusion", str(hidden)]
+    return [*tool, "anatomy", *files, *known, "--name", "Calico (tiny)", "--out", str(anatomy)]
 
 
 def _report(tool: Sequence[str], out: Path, world: Path) -> list[str]:

@@ -202,6 +202,27 @@ class AnnotatedImage(Record):
     objects: tuple[ImageObject, ...] = ()
 
 
+class VisibleArea(Record):
+    """How much of one object instance (``part`` None) or of one of its parts shows.
+
+    Attributes:
+        visible: pixels that show.
+        alone: pixels it would cover if nothing stood before it and the picture had no border; at least ``visible``.
+    """
+
+    category: str
+    part: str | None = None
+    visible: int = Field(ge=0)
+    alone: int = Field(gt=0)
+
+
+class PictureOcclusion(Record):
+    """What is hidden in one picture: a row per labelled instance and per labelled part. ``path`` is the image file."""
+
+    path: str
+    areas: tuple[VisibleArea, ...] = ()
+
+
 class GroundedPhrase(Record):
     """Characters ``start`` to ``end`` (half-open) of a caption, and the instances that they speak of together."""
 

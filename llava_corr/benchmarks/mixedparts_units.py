@@ -117,13 +117,23 @@ def require_task(sample: Sample) -> None:
 
 
 def counted_targets(sample: Sample) -> list[Target]:
-    """The truths that count: all of an object task; in part tasks not the whole objects the answer begins with."""
-    return [t for t in sample.targets if sample.task == "common_objects" or t.role != "object"]
+    """The truths that count."""
+    return [t for t in sample.targets if counts_target(sample.task, t)]
 
 
 def counted_segments(task: Task, segments: Iterable[Segment]) -> list[Segment]:
-    """The predicted segments that count: in part tasks those whose sentence introduces parts."""
-    return [s for s in segments if task == "common_objects" or names_parts(s.sentence)]
+    """The predicted segments that count."""
+    return [s for s in segments if counts_segment(task, s)]
+
+
+def counts_target(task: Task, target: Target) -> bool:
+    """All truths of an object task count; in part tasks not the whole objects the answer begins with."""
+    return task == "common_objects" or target.role != "object"
+
+
+def counts_segment(task: Task, segment: Segment) -> bool:
+    """In part tasks those predicted segments count whose sentence introduces parts."""
+    return task == "common_objects" or names_parts(segment.sentence)
 
 
 def _units(sample: Sample, answer: Prediction | None, findings: Findings) -> list[Unit]:

@@ -45,60 +45,83 @@ class Fate(NamedTuple):
     phrase: str
 
 
+class Answer(NamedTuple):
+    """What one model said: the text (None: it gave no answer), the fates of the true masks (one row per image), and
+    (name, value) of its scores in this sample."""
+
+    model: str
+    text: list[Fragment] | None
+    fates: list[list[Fate]]
+    spurious: str
+    trail: tuple[str, ...]
+    scores: tuple[tuple[str, str], ...] = ()
+
+
 class Card(NamedTuple):
-    """All that the page says about one sample; ``pictures`` and ``fates`` hold one row per image."""
+    """All that the page says about one sample; ``pictures`` holds one row per image: plain, truth, every model."""
 
     sample: Sample
     band: str
     scores: Sequence[tuple[str, str]]
     pictures: list[list[Picture]]
     turns: list[tuple[list[Fragment], list[Fragment]]]
-    answer: list[Fragment] | None
-    fates: list[list[Fate]]
-    spurious: str
-    trail: tuple[str, ...]
+    answers: list[Answer]
 
 
-def build_card(choice: Choice, prediction: Prediction | None, model: str, scores: Sequence[tuple[str, str]]) -> Card:
+Answers = Sequence[tuple[str, Prediction | None]]
+"""(model, its answer or None), in the order they are shown in."""
+
+
+def build_card(choice: Choice, answers: Answers, scores: Sequence[tuple[str, str]]) -> Card:
     """Draws and describes one sample.
 
     Args:
         choice: the sample and the band it was drawn from.
-        prediction: the answer to draw; None draws the truth alone.
-        model: name of the model that gave it.
+        answers: to draw beside the truth. A single model without an answer is left out; of several all are shown.
         scores: (model, value as text) for the card's head.
 
     Raises:
         ImageError: an image is missing, broken, or of another size than the sample says.
     """
     sample = choice.sample
-    segments = prediction.segments if prediction else ()
-    written = [m.group(1) for m in _TOKENS.finditer(prediction.text) if m.group(1)] if prediction else []
-    colours = label_colours([*(t.phrase for t in sample.targets), *(s.phrase for s in segments), *written])
-    pictures = []
-    for index, image in enumerate(sample.images):
-        pixels = load_rgb(image.path, (image.height, image.width))
-        truth = [_true_region(t, sample) for t in sample.targets if t.image_index == index]
-        drawn = [_predicted_region(s, sample) for s in segments if s.image_index == index]
-        views = [("truth", truth)] + ([(model, drawn)] if prediction else [])
-        pictures.append([_plain_picture(index, pixels), *(_masked(index, pixels, v, colours) for v in views)])
-    truths = [t for t in sample.targets if _counts(t, sample)]
-    counted = [s for s in segments if _counts(s, sample)]
-    fates = [
-        [_fate(target, counted, colours) for target in truths if target.image_index == index]
-        for index in range(len(sample.images))
-    ]
+    if len(answers) == 1 and answers[0][1] is None:
+        answers = ()
+    said = [p for _, p in answers if p]
+    written = [m.group(1) for p in said for m in _TOKENS.finditer(p.text) if m.group(1)]
+    drawn = [segment.phrase for p in said for segment in p.segments]
+    colours = label_colours([*(t.phrase for t in sample.targets), *drawn, *written])
     return Card(
         sample,
         choice.band,
         scores,
-        pictures,
+        [_picture_row(sample, index, answers, colours) for index in range(len(sample.images))],
         [(fragments(t.user, colours), fragments(t.assistant, colours)) for t in sample.turns],
-        fragments(prediction.text, colours) if prediction else None,
-        fates if prediction and truths else [],
-        _spurious(truths, counted),
-        prediction.trail if prediction else (),
+        [_answer(sample, model, prediction, colours) for model, prediction in answers],
     )
+
+
+def _picture_row(sample: Sample, index: int, answers: Answers, colours: dict[str, Colour]) -> list[Picture]:
+    """One image: plain, with the truth, with every answer."""
+    image = sample.images[index]
+    pixels = load_rgb(image.path, (image.height, image.width))
+    views = [("truth", [_true_region(t, sample) for t in sample.targets if t.image_index == index])]
+    for model, prediction in answers:
+        segments = prediction.segments if prediction else ()
+        views.append((model, [_predicted_region(s, sample) for s in segments if s.image_index == index]))
+    return [_plain_picture(index, pixels), *(_masked(index, pixels, view, colours) for view in views)]
+
+
+def _answer(sample: Sample, model: str, prediction: Prediction | None, colours: dict[str, Colour]) -> Answer:
+    if prediction is None:
+        return Answer(model, None, [], "", ())
+    truths = [t for t in sample.targets if counts(t, sample)]
+    segments = [s for s in prediction.segments if counts(s, sample)]
+    fates = [
+        [_fate(target, segments, colours) for target in truths if target.image_index == index]
+        for index in range(len(sample.images))
+    ]
+    text = fragments(prediction.text, colours)
+    return Answer(model, text, fates if truths else [], _spurious(truths, segments), prediction.trail)
 
 
 def fragments(text: str, colours: Mapping[str, Colour]) -> list[Fragment]:
@@ -124,14 +147,14 @@ def _name(phrase: str) -> str:
 
 
 def _true_region(target: Target, sample: Sample) -> Region:
-    return Region(_name(target.phrase), target.mask.to_array(), not _counts(target, sample))
+    return Region(_name(target.phrase), target.mask.to_array(), not counts(target, sample))
 
 
 def _predicted_region(segment: Segment, sample: Sample) -> Region:
-    return Region(_name(segment.phrase), segment.mask.to_array(), not _counts(segment, sample))
+    return Region(_name(segment.phrase), segment.mask.to_array(), not counts(segment, sample))
 
 
-def _counts(mask: Target | Segment, sample: Sample) -> bool:
+def counts(mask: Target | Segment, sample: Sample) -> bool:
     """Whether the scores look at a mask: in part tasks they pass over whole objects.
 
     A predicted mask is taken for a whole object when its sentence introduces no parts.

@@ -1,5 +1,4 @@
-"""Charts as inline SVG: curves over training steps, and values with their intervals. No script, no font, no colour
-that a dark page would swallow: lines and letters take ``currentColor`` or a CSS class."""
+"""Charts as inline SVG: curves over training steps, and values with their intervals."""
 
 from __future__ import annotations
 
@@ -10,6 +9,8 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .svg import add_line, add_text, circle, new_svg
 
 _BINS = 120
 _LOG_RANGE = 20.0
@@ -60,18 +61,18 @@ def curve_svg(curve: Curve, *, may_be_log: bool = True, width: int = 360, height
 
     ``may_be_log`` allows a log axis for positive values whose highest is 20 times the lowest or more.
     """
-    svg = _svg(width, height, f"{curve.name} over steps")
+    svg = new_svg(width, height, f"{curve.name} over steps")
     low, high = float(curve.values.min()), float(curve.values.max())
     log = may_be_log and low > 0 and high / low >= _LOG_RANGE
     frame = _Frame(56, 26, width - 68, height - 58, _span(curve.steps), (low, high) if log else _padded(low, high), log)
-    _text(svg, 0, 14, curve.name + (" (log axis)" if log else ""), "title")
+    add_text(svg, 0, 14, curve.name + (" (log axis)" if log else ""), "title")
     _axes(svg, frame)
     steps, means, lows, highs = _binned(curve)
     if len(curve.values) > len(means):
         band = [*zip(steps, highs, strict=True), *reversed(list(zip(steps, lows, strict=True)))]
         ET.SubElement(svg, "polygon", {"points": _points(frame, band), "class": "band"})
     if len(means) == 1:
-        ET.SubElement(svg, "circle", _circle(frame.x(steps[0]), frame.y(means[0]), 3, "dot"))
+        ET.SubElement(svg, "circle", circle(frame.x(steps[0]), frame.y(means[0]), 3, "dot"))
     else:
         ET.SubElement(svg, "polyline", {"points": _points(frame, zip(steps, means, strict=True)), "class": "line"})
     return ET.tostring(svg, encoding="unicode")
@@ -83,43 +84,36 @@ def intervals_svg(rows: Sequence[IntervalRow], axis: str, width: int = 640) -> s
     groups = list(dict.fromkeys(row.group for row in rows))
     height = len(rows) * row_height + len(groups) * group_height + 44
     highest = max((row.interval[1] if row.interval else row.value) for row in rows)
-    svg = _svg(width, height, axis)
+    svg = new_svg(width, height, axis)
     body = height - 40
     frame = _Frame(left, 4, width - left - 20, body - 4, (0.0, max(highest * 1.05, 1e-9)), (0.0, 1.0), False)
     for tick in _ticks(*frame.x_range, 8):
-        _line(svg, frame.x(tick), 4, frame.x(tick), body, "grid")
-        _text(svg, frame.x(tick), body + 14, _number(tick), "tick middle")
-    _text(svg, frame.left + frame.width / 2, height - 6, axis, "tick middle")
+        add_line(svg, frame.x(tick), 4, frame.x(tick), body, "grid")
+        add_text(svg, frame.x(tick), body + 14, _number(tick), "tick middle")
+    add_text(svg, frame.left + frame.width / 2, height - 6, axis, "tick middle")
     y = 0.0
     for group in groups:
-        _text(svg, 0, y + 18, group, "title")
+        add_text(svg, 0, y + 18, group, "title")
         y += group_height
         for row in (r for r in rows if r.group == group):
-            _text(svg, 12, y + 13, row.label, "tick")
+            add_text(svg, 12, y + 13, row.label, "tick")
             if row.interval:
-                _line(svg, frame.x(max(row.interval[0], 0)), y + 9, frame.x(row.interval[1]), y + 9, "line")
-            ET.SubElement(svg, "circle", _circle(frame.x(row.value), y + 9, 4, "dot"))
+                add_line(svg, frame.x(max(row.interval[0], 0)), y + 9, frame.x(row.interval[1]), y + 9, "line")
+            ET.SubElement(svg, "circle", circle(frame.x(row.value), y + 9, 4, "dot"))
             y += row_height
     return ET.tostring(svg, encoding="unicode")
-
-
-def _svg(width: int, height: int, label: str) -> ET.Element:
-    view = f"0 0 {width} {height}"
-    return ET.Element(
-        "svg", {"viewBox": view, "width": str(width), "role": "img", "aria-label": label, "class": "chart"}
-    )
 
 
 def _axes(svg: ET.Element, frame: _Frame) -> None:
     bottom = frame.top + frame.height
     y_ticks = _log_ticks(*frame.y_range) if frame.log else _ticks(*frame.y_range, 5)
     for tick in y_ticks:
-        _line(svg, frame.left, frame.y(tick), frame.left + frame.width, frame.y(tick), "grid")
-        _text(svg, frame.left - 6, frame.y(tick) + 4, _number(tick), "tick end")
+        add_line(svg, frame.left, frame.y(tick), frame.left + frame.width, frame.y(tick), "grid")
+        add_text(svg, frame.left - 6, frame.y(tick) + 4, _number(tick), "tick end")
     for tick in _ticks(*frame.x_range, 4):
-        _text(svg, frame.x(tick), bottom + 16, _number(tick), "tick middle")
-    _text(svg, frame.left + frame.width, bottom + 30, "step", "tick end")
-    _line(svg, frame.left, bottom, frame.left + frame.width, bottom, "axis")
+        add_text(svg, frame.x(tick), bottom + 16, _number(tick), "tick middle")
+    add_text(svg, frame.left + frame.width, bottom + 30, "step", "tick end")
+    add_line(svg, frame.left, bottom, frame.left + frame.width, bottom, "axis")
 
 
 def _binned(curve: Curve) -> tuple[NDArray, NDArray, NDArray, NDArray]:
@@ -175,16 +169,3 @@ def _number(value: float) -> str:
 
 def _points(frame: _Frame, pairs: Iterable[tuple[float, float]]) -> str:
     return " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in pairs)
-
-
-def _circle(x: float, y: float, radius: float, kind: str) -> dict[str, str]:
-    return {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": str(radius), "class": kind}
-
-
-def _line(svg: ET.Element, x0: float, y0: float, x1: float, y1: float, kind: str) -> None:
-    ends = {"x1": x0, "y1": y0, "x2": x1, "y2": y1}
-    ET.SubElement(svg, "line", {**{name: f"{value:.1f}" for name, value in ends.items()}, "class": kind})
-
-
-def _text(svg: ET.Element, x: float, y: float, content: str, kind: str) -> None:
-    ET.SubElement(svg, "text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "class": kind}).text = content

@@ -17,7 +17,9 @@ from markupsafe import Markup
 from ..drawing.images import jpeg_bytes
 from ..errors import StorageError
 from ..files import atomic_write
-from ..records import Prediction
+from ..records import Prediction, Sample
+from .anatomy_file import check_anatomy
+from .anatomy_section import anatomy_context
 from .cards import Card, Picture, build_card
 from .charts import Curve, IntervalRow, curve_svg, intervals_svg
 from .inputs import MACRO, Metric, ReportInputs, ScoreRow, check_inputs
@@ -47,12 +49,16 @@ def write_report(inputs: ReportInputs, out: str | Path, *, max_bytes: int = MAX_
     Raises:
         SampleError: no samples.
         PredictionError: predictions that do not answer these samples.
-        ReportError: scores that do not belong to these samples.
+        ReportError: scores or an anatomy that do not belong to these samples.
         ImageError: an image is missing, broken, or of another size than its sample says.
         StorageError: the page cannot be written, or is too large even at the lowest picture quality.
     """
-    context = _context(inputs)
-    template = _template()
+    return write_page("report.html.jinja", _context(inputs), out, max_bytes)
+
+
+def write_page(name: str, context: Mapping[str, Any], out: str | Path, max_bytes: int) -> int:
+    """Renders a template of this room and writes it; see :func:`write_report`."""
+    template = _template(name)
     for quality in _QUALITIES:
         page = template.render(**context, picture=lambda p, q=quality: _data_uri(p, q)).encode("utf-8")
         if len(page) <= max_bytes:
@@ -69,7 +75,7 @@ def write_report(inputs: ReportInputs, out: str | Path, *, max_bytes: int = MAX_
     return len(page)
 
 
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("llava_corr.report", "templates"),
         autoescape=True,
@@ -77,7 +83,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.jinja")
+    return environment.get_template(name)
 
 
 def _data_uri(picture: Picture, quality: int) -> str:
@@ -88,18 +94,21 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
     """What the template shows, by the names it uses."""
     answers = check_inputs(inputs)
     ranking = _ranking(inputs)
-    values = _per_sample(inputs.scores, ranking)
+    values = per_sample_values(inputs.scores, ranking)
     ranked = values.get(inputs.model, {})
     chosen = choose_samples(inputs.samples, ranked, inputs.sample_count, inputs.seed)
     curves, once = _curves(inputs.train_log or ())
+    if inputs.anatomy:
+        check_anatomy(inputs.anatomy, inputs.samples, answers)
     return {
         "inputs": inputs,
-        "counts": _counts(inputs),
+        "counts": sample_counts(inputs.samples),
         "unanswered": len(inputs.samples) - len(answers),
         "tables": score_tables(inputs.scores, inputs.metrics),
         "differences": difference_table(inputs.differences, inputs.metrics) if inputs.differences else None,
         "forest": Markup(_forest(inputs, ranking)) if ranking else None,
         "ranking": words(ranking or ""),
+        "anatomy": anatomy_context(inputs.anatomy, inputs.samples, answers, inputs.seed) if inputs.anatomy else None,
         "cards": [_card(inputs, choice, answers, ranking, values) for choice in chosen],
         "tasks": list(dict.fromkeys(c.sample.task for c in chosen)),
         "choice": describe_choice(
@@ -125,14 +134,15 @@ def _card(
         for model, of_model in values.items()
         if choice.sample.id in of_model
     ]
-    return build_card(choice, answers.get(choice.sample.id), inputs.model, given)
+    return build_card(choice, [(inputs.model, answers.get(choice.sample.id))], given)
 
 
-def _counts(inputs: ReportInputs) -> str:
-    by_task = Counter(words(sample.task) for sample in inputs.samples)
-    by_source = Counter(sample.source for sample in inputs.samples)
+def sample_counts(samples: Sequence[Sample]) -> str:
+    """A sentence: how many samples, by task and by source."""
+    by_task = Counter(words(sample.task) for sample in samples)
+    by_source = Counter(sample.source for sample in samples)
     tasks, sources = (", ".join(f"{n} {name}" for name, n in sorted(c.items())) for c in (by_task, by_source))
-    return f"{len(inputs.samples)} test samples: {tasks}; from {sources}."
+    return f"{len(samples)} test samples: {tasks}; from {sources}."
 
 
 def _ranking(inputs: ReportInputs) -> str | None:
@@ -143,7 +153,7 @@ def _ranking(inputs: ReportInputs) -> str | None:
     return next((name for name in _PREFERRED_RANKINGS if name in names), names[0])
 
 
-def _per_sample(rows: Sequence[ScoreRow], name: str | None) -> dict[str, dict[str, float]]:
+def per_sample_values(rows: Sequence[ScoreRow], name: str | None) -> dict[str, dict[str, float]]:
     """Model -> sample id -> value of score ``name``, all tasks together; values that are not finite count as absent."""
     values: dict[str, dict[str, float]] = {}
     for row in rows:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..errors import PredictionError, ReportError, SampleError
 from ..records import Prediction, Sample, Score
 from ..registry import did_you_mean
+from .anatomy_file import AnatomyFile
 
 MACRO = "macro mean"
 
@@ -58,6 +59,7 @@ class ReportInputs:
         scores: cells of the score table, for any number of models.
         metrics: score name -> how to read it; a score that is not in here shows plain values.
         differences: paired differences between models.
+        anatomy: what became of every mask of the drawn model (``llava-corr anatomy``).
         notes: lines below the scores (missing answers, parser rules applied).
         title: heading of the page.
         about: one paragraph below it.
@@ -78,6 +80,7 @@ class ReportInputs:
     scores: Sequence[ScoreRow] = ()
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     differences: Sequence[DifferenceRow] = ()
+    anatomy: AnatomyFile | None = None
     notes: Sequence[str] = ()
     title: str = "Report"
     about: str = ABOUT

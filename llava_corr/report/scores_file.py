@@ -34,6 +34,7 @@ class _Difference(BaseModel):
 
 class _Against(BaseModel):
     name: str
+    columns: dict[str, dict[str, float]] = {}
     differences: dict[str, dict[str, _Difference]] = {}
 
 

@@ -32,7 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, help="worker processes (default: all cores); changes nothing else")
     parser.add_argument("--contact-sheet", type=Path, metavar="PNG", help="only draw pictures beside their labels")
-    parser.add_argument("--split", default="train", choices=WORLD_SPLITS, help="split of the contact sheet")
+    parser.add_argument(
+        "--occlusion",
+        type=Path,
+        metavar="FOLDER",
+        help="only measure how much of every label of a built world shows (--split, default test) and write it to "
+        "FOLDER/occlusion_SPLIT.jsonl, or to the file --out",
+    )
+    parser.add_argument(
+        "--split", choices=WORLD_SPLITS, help="split of the contact sheet (default train) or of --occlusion"
+    )
     parser.add_argument("--difficulty", type=Path, metavar="FOLDER", help="only print the difficulty of a built world")
 
 
@@ -50,12 +59,18 @@ def run(args: argparse.Namespace) -> int:
         read_json(args.difficulty / "world.json", ConfigError)
         logger.info("%s", (args.difficulty / "difficulty.md").read_text(encoding="utf-8"))
         return 0
+    if args.occlusion:
+        from .occlusion import write_occlusion
+
+        path, count = write_occlusion(args.occlusion, args.split or "test", args.out)
+        logger.info("%d pictures in %s", count, path)
+        return 0
     if args.contact_sheet:
         from .compose import World
         from .contact_sheet import flavour_sheet, write_png
 
         world = World(args.seed, args.size, tuple(unseen))
-        write_png(args.contact_sheet, flavour_sheet(world, flavours, args.split))
+        write_png(args.contact_sheet, flavour_sheet(world, flavours, args.split or "train"))
         logger.info("wrote %s", args.contact_sheet)
         return 0
     if args.out is None:

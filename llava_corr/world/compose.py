@@ -79,16 +79,22 @@ def compose_scene(world: World, flavour: str, split: str, index: int, attempt: i
 
 
 def make_picture(
-    world: World, flavour: str, split: str, index: int, findings: Findings
+    world: World,
+    flavour: str,
+    split: str,
+    index: int,
+    findings: Findings,
+    draw: Callable[[Scene], Rendered] = render,
 ) -> tuple[Rendered, AnnotatedImage]:
     """Renders picture ``index`` and labels it; the record's path is relative to the flavour's folder.
 
     A scene that shows too few objects (3 in clutter, 1 outdoors, 2 in rooms) is drawn again, up to 8 times, each time
-    from a stream of its own; the best one is kept. Findings are those of the kept scene.
+    from a stream of its own; the best one is kept. Findings are those of the kept scene. ``draw`` may be
+    ``render_labels`` where the picture itself is not wanted: the labels are the same.
     """
     best: tuple[Rendered, AnnotatedImage, Findings] | None = None
     for attempt in range(_ATTEMPTS):
-        rendered = render(compose_scene(world, flavour, split, index, attempt))
+        rendered = draw(compose_scene(world, flavour, split, index, attempt))
         found = Findings()
         shown = next((item.category for item in rendered.scene.items if item.category), "")
         path = _PATHS[flavour](str(index), format_split(split), shown)

@@ -3,12 +3,12 @@
 import base64
 import json
 import re
-from html.parser import HTMLParser
 from io import BytesIO
 
 import numpy as np
 import pytest
-from drawn_pairs import TASKS, make_data, make_pair, make_scores
+from drawn_pairs import TASKS, make_anatomy, make_data, make_pair, make_scores
+from html_page import Page
 from PIL import Image
 
 from llava_corr.errors import ImageError, PredictionError, ReportError, SampleError, StorageError
@@ -17,45 +17,7 @@ from llava_corr.report import html
 from llava_corr.report.html import write_report
 from llava_corr.report.inputs import MACRO, DifferenceRow, Metric, ReportInputs, ScoreRow
 
-VOID = {"meta", "link", "img", "input", "br", "hr"}
 EVIL = "<script>alert('x')</script> & \"quoted\" </style>"
-
-
-class Page(HTMLParser):
-    """Collects tags with attributes and the text, and checks that tags nest."""
-
-    def __init__(self, text):
-        super().__init__(convert_charrefs=True)
-        self.stack, self.tags, self.words, self.ids = [], [], [], set()
-        self.feed(text)
-        self.close()
-        assert self.stack == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if "id" in dict(attrs):
-            assert dict(attrs)["id"] not in self.ids
-            self.ids.add(dict(attrs)["id"])
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.stack, f"</{tag}> closes nothing"
-        assert self.stack.pop() == tag
-
-    def handle_data(self, data):
-        if self.stack and self.stack[-1] not in ("style", "script"):
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +46,7 @@ def full_inputs(data, **changes):
         "scores": rows,
         "metrics": {"mIoU_strict": Metric(1, True)},
         "differences": [DifferenceRow("tiny", "prior only", TASKS[0], "mIoU_strict", 0.31, (0.2, 0.4), "better")],
+        "anatomy": make_anatomy(samples, predictions),
         "notes": ["tiny, parser rules applied: 3 missing image."],
         "title": "Tiny on drawn pairs",
         "train_log": [{"step": k, "loss": 5.0 / (k + 1), "learning_rate": 1e-3, "time": 1.0} for k in range(300)],
@@ -114,7 +77,7 @@ def render(inputs, tmp_path):
 
 
 def test_sections_are_all_there_and_linked(page):
-    sections = ["read", "scores", "samples", "training", "difficulty", "run", "reproduce"]
+    sections = ["read", "scores", "anatomy", "samples", "training", "difficulty", "run", "reproduce"]
     assert [attrs["id"] for attrs in page.all("section")] == sections
     assert [a["href"] for a in page.all("a")] == [f"#{name}" for name in sections]
     assert "Left out" not in page.text
@@ -132,7 +95,8 @@ def test_nothing_is_loaded_from_anywhere(page, page_text):
 
 def test_pictures_decode_and_are_described(page):
     images = page.all("img")
-    assert len(images) == len(page.all("article")) * 2 * 3
+    of_cards = [attrs for attrs in images if "of sample" not in attrs["alt"]]
+    assert len(of_cards) == len(page.all("article")) * 2 * 3
     for attrs in images:
         kind, _, payload = attrs["src"].partition(",")
         assert kind == "data:image/jpeg;base64"
@@ -225,7 +189,7 @@ def test_text_from_outside_is_escaped(tmp_path):
 
 def test_absent_parts_are_named(data, tmp_path):
     page = render(ReportInputs(samples=data[0][:3]), tmp_path)
-    assert page.text.count("Left out") == 7
+    assert page.text.count("Left out") == 8
     assert len(page.all("img")) == 3 * 2 * 2
 
 

@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from llava_corr.benchmarks.anatomy import DEFINITIONS, NAME_RULES
+from llava_corr.benchmarks.anatomy_facts import MEANING, Knowledge
+from llava_corr.benchmarks.anatomy_tables import cell_to_json, cross_tabulate, fates, named_first, row_to_json
 from llava_corr.grammar import build_question, ground, join_words, parse_answer, with_determiner
 from llava_corr.records import ImageRef, Mask, Prediction, Sample, Score, Segment, Target, Turn
+from llava_corr.report.anatomy_file import AnatomyFile
 
 SIDE = 128
 FIGURES = {  # part name -> boxes in a 100 x 100 frame; drawn in order, later over earlier
@@ -152,3 +156,23 @@ def make_scores(samples: list[Sample], predictions: list[Prediction]) -> dict[st
             )
         ]
     return result
+
+
+def make_anatomy(samples: list[Sample], predictions: list[Prediction]) -> AnatomyFile:
+    """What ``llava-corr anatomy`` writes for these, read as the report reads it."""
+    answers = {p.sample_id: p for p in predictions}
+    rows = fates(samples, answers, Knowledge())
+    tables = cross_tabulate(rows, samples, resamples=10, seed=0)
+    objects = named_first(rows, samples, resamples=10, seed=0)
+    content = {
+        "schema_version": 1,
+        "name": "tiny",
+        "predictions": {"path": "p.jsonl"},
+        "settings": {"names": NAME_RULES["equal"]},
+        "definitions": DEFINITIONS,
+        "dimensions": MEANING,
+        "tables": {task: {d: [cell_to_json(c) for c in cells] for d, cells in t.items()} for task, t in tables.items()},
+        "named_first": cell_to_json(objects) if objects else None,
+        "masks": [row_to_json(row) for row in rows],
+    }
+    return AnatomyFile.model_validate(content)
