@@ -14,7 +14,9 @@ from . import BASELINES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``baseline``."""
-    parser.add_argument("baseline", help=f"which baseline: {', '.join(BASELINES.names())}")
+    parser.add_argument(
+        "baseline", help=f"which baseline: {', '.join(BASELINES.names())} (or cascade: it has a help of its own)"
+    )
     parser.add_argument("--train", required=True, help="samples file the constant answer is fitted on")
     parser.add_argument("--samples", required=True, help="samples file to answer")
     parser.add_argument("--out", required=True, help="prediction file to write")
