@@ -159,8 +159,9 @@ def _reply(content: bytes) -> Reply:
         said = message.get("content")
         if isinstance(said, list):  # some servers answer in pieces
             said = "".join(piece.get("text") or "" for piece in said)
+        text = said or message.get("refusal") or ""
         return Reply(
-            text=said or message.get("refusal") or "",
+            text=text.encode("utf-8", "replace").decode(),  # half of a surrogate pair could not be written down
             finish=choice.get("finish_reason"),
             model=value.get("model"),
             prompt_tokens=usage.get("prompt_tokens"),

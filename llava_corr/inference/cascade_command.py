@@ -81,14 +81,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("chat", "llm"):
         models.add_argument(f"--{name}-url", metavar="URL", help="base URL of its server (default: OpenAI's own)")
         models.add_argument(
-            f"--{name}-key", default="OPENAI_API_KEY", metavar="VARIABLE", help="environment variable of its API key"
+            f"--{name}-key", metavar="VARIABLE", help="environment variable of its API key (OpenAI's: OPENAI_API_KEY)"
         )
     models.add_argument("--max-tokens", type=int, default=512, help="of a reply (default 512)")
     models.add_argument("--temperature", type=float, default=0.0, help="default 0: the likeliest words")
     models.add_argument("--seed", type=int, default=0, help="of sampling, and of the simulated model's errors")
     models.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for a server (default 120)")
     models.add_argument("--workers", type=int, default=4, help="samples asked about at a time (default 4)")
-    models.add_argument("--limit-field", choices=get_args(LimitField), default="max_tokens", help=argparse.SUPPRESS)
+    models.add_argument(
+        "--limit-field", choices=get_args(LimitField), default="max_tokens", help="what the servers call it"
+    )
     models.add_argument("--replies", type=Path, metavar="FOLDER", help="records every reply, and asks nothing twice")
     models.add_argument("--replay", action="store_true", help="take all replies from --replies, ask nobody")
     draw = parser.add_argument_group("step 3")
@@ -122,16 +124,20 @@ def run(args: argparse.Namespace) -> int:
             return 0
     clients = _clients(args, samples)
     chat, llm = (_asked(args, name, client) for name, client in zip(STEPS, clients, strict=True))
+    segmenter: Segmenter | None = None
     try:
         if settings is None:
             return _list_phrases(args, Cascade(chat, llm, TruthMasks([]), args.workers), samples)
-        cascade = Cascade(chat, llm, _segmenter(args, samples), args.workers)
+        segmenter = _segmenter(args, samples)
+        cascade = Cascade(chat, llm, segmenter, args.workers)
 
         def answer(rest: Sequence[Sample]) -> Iterator[Prediction]:
             return iter(tqdm(cascade.answer(rest), total=len(rest), desc="cascade", dynamic_ncols=True))
 
         count = write_predictions(args.out, samples, settings, answer, restart=args.restart)
     finally:
+        if isinstance(segmenter, RecordedMasks):
+            segmenter.close()
         for client in clients:
             if isinstance(client, RecordedClient):
                 client.close()

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import socket
 import time
 
@@ -23,12 +24,6 @@ def client(server, **settings):
 
 def ask(*content, **settings):
     return Request(model="m", messages=(Message(role="user", content=content or ("Hello",)),), **settings)
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    """A machine's proxy is not to be asked for its own loopback."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def test_what_goes_out_and_what_comes_back():
@@ -161,11 +156,10 @@ def test_nobody_at_home():
 @pytest.mark.parametrize(
     ("message", "text"),
     [({"content": None}, ""), ({"content": None, "refusal": "I will not."}, "I will not."), ({}, ""),
+     ({"content": "a \ud83d dog"}, "a ? dog"),
      ({"content": [{"type": "text", "text": "a "}, {"type": "x"}, {"type": "text", "text": "dog"}]}, "a dog")],
 )  # fmt: skip
 def test_other_forms_of_an_answer(message, text):
-    import json
-
     with ChatServer(raw(json.dumps({"choices": [{"message": message}]}).encode())) as server:
         assert client(server, attempts=1).complete(ask()) == Reply(text=text)
 
@@ -193,10 +187,20 @@ def test_opening_by_words(monkeypatch):
         open_client("opnai:gpt-4o")
     with pytest.raises(ConfigError, match="base URL"):
         open_client("openai:m", base_url="localhost:8000")
+    with pytest.raises(ConfigError, match="MY_KEY is not set"):
+        open_client("openai:m", base_url="http://localhost:1/v1", key_variable="MY_KEY")
+    with pytest.raises(ConfigError, match="no API key is named"):
+        open_client("openai:m", base_url="https://api.openai.com/v1")
     monkeypatch.setenv("MY_KEY", "secret")
+    monkeypatch.setenv("OPENAI_API_KEY", "not for others")
     with ChatServer(completion("a dog")) as server:
         opened = open_client("openai:m", base_url=server.url, key_variable="MY_KEY")
         assert opened.complete(ask()).text == "a dog"
+        assert open_client("openai:m", base_url=server.url).complete(ask()).text == "a dog"
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        assert open_client("openai:m").complete(ask()).text == "a dog"
+    assert "Authorization" not in server.seen[1][1]
+    assert server.seen[2][1]["Authorization"] == "Bearer not for others"
     assert server.seen[0][1]["Authorization"] == "Bearer secret"
     assert open_client("echo").complete(ask("one two")).text == "one two"
     assert open_client("echo").complete(ask("one two three", max_tokens=2)) == Reply(

@@ -27,7 +27,7 @@ NAMES = {"IMAGE1": [{"object": "chair", "parts": ["leg"]}], "IMAGE2": [{"object"
 def folder(tmp_path, monkeypatch):
     """A folder with a samples file of 9 samples about two pictures each."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    monkeypatch.setenv("SOME_KEY", "secret")
     write_samples(tmp_path / "s.jsonl", compared(tmp_path, 3, images=(2,)))
     return tmp_path
 
@@ -41,7 +41,8 @@ def run(folder, *words, out="p.jsonl", **options):
 
 
 def served(server):
-    return {"chat": "openai:sees", "llm": "openai:reads", "chat_url": server.url, "llm_url": server.url}
+    named = {"chat": "openai:sees", "llm": "openai:reads", "chat_url": server.url, "llm_url": server.url}
+    return named | {"chat_key": "SOME_KEY", "llm_key": "SOME_KEY"}
 
 
 def says(body):
@@ -75,6 +76,22 @@ def test_the_file_can_be_scored_and_perfect_parts_score_100(folder, capsys):
     assert cli.main([*map(str, scored), "--resamples", "0"]) == 0
     columns = json.loads((folder / "z.json").read_text())["columns"]
     assert {columns["mean"][name]["value"] for name in ("mIoU_strict_spurious", "SS", "AP50")} == {1.0}
+
+
+def test_the_embedded_world_from_end_to_end(tmp_path):
+    """Annotations in three public formats, samples of all tasks, the Cascade with perfect parts: nothing is lost."""
+    world = ["world", "--out", tmp_path / "world", "--train", "1", "--val", "0", "--test", "8"]
+    data = ["data", "--world", tmp_path / "world", "--split", "test", "--count", "18", "--out", tmp_path]
+    for words in (world, data):
+        assert cli.main([*map(str, words)]) == 0
+    (tmp_path / "test.jsonl").rename(tmp_path / "s.jsonl")
+    assert run(tmp_path) == 0
+    scored = ["--samples", tmp_path / "s.jsonl", "--predictions", tmp_path / "p.jsonl", "--out", tmp_path / "z.json"]
+    assert cli.main(["score", *map(str, scored), "--resamples", "0"]) == 0
+    scores = json.loads((tmp_path / "z.json").read_text())
+    assert list(scores["columns"]) == ["common_objects", "common_parts", "unique_parts", "mean"]
+    for column in scores["columns"].values():
+        assert {column[name]["value"] for name in ("mIoU_strict_spurious", "Recall", "SS", "S-IoU")} == {1.0}
 
 
 def test_an_interruption_by_the_server_loses_nothing(folder, capsys):
