@@ -22,7 +22,10 @@ COMMANDS = {
     "train": ("llava_corr.training.command", "train one experiment (or: deepspeed scripts/train.py)"),
     "predict": ("llava_corr.inference.command", "answer a samples file with text and masks"),
     "export": ("llava_corr.inference.export", "write one whole model folder from a run, for use without its base"),
-    "baseline": ("llava_corr.benchmarks.baseline_command", "answer a samples file without a model"),
+    "baseline": (
+        "llava_corr.benchmarks.baseline_command",
+        "answer a samples file without an LVLM: prior-only, label-set, cascade",
+    ),
     "score": ("llava_corr.benchmarks.command", "score prediction files"),
     "anatomy": ("llava_corr.benchmarks.anatomy_command", "say of every mask how it was found, or how it failed"),
     "consistency": ("llava_corr.benchmarks.consistency_command", "swap pictures, change partners, compare answers"),
@@ -30,6 +33,8 @@ COMMANDS = {
     "zoo": ("llava_corr.zoo.command", "train the tiny twins of the released towers on the embedded world"),
     "demo": ("llava_corr.demo", "everything from an empty folder to the page"),
 }
+# what has options of its own behind a command's first word
+VARIANTS = {("baseline", "cascade"): "llava_corr.inference.cascade_command"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,21 +46,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="llava-corr", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (target, description) in COMMANDS.items():
+    first, second = (*arguments, "", "")[:2]
+    chosen = VARIANTS.get((first, second)) or COMMANDS.get(first, ("",))[0]
+    for name, (_, description) in COMMANDS.items():
         sub = commands.add_parser(name, help=description, description=description)
-        if arguments and arguments[0] == name:  # only the chosen command is imported
-            importlib.import_module(target).add_arguments(sub)
+        if first == name:  # only the chosen command is imported
+            importlib.import_module(chosen).add_arguments(sub)
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        return importlib.import_module(COMMANDS[args.command][0]).run(args)
+        return importlib.import_module(chosen).run(args)
     except LlavaCorrError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(
-            "interrupted; run the same command again: world, cache, train, predict and demo go on from what they have "
-            "done\n"
+            "interrupted; run the same command again: world, cache, train, predict, cascade and demo go on from what "
+            "they have done\n"
         )
         return 130
 

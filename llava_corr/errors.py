@@ -90,6 +90,10 @@ class TrainingError(LlavaCorrError):
     """Training cannot go on: the loss is not finite, the plan does not fit."""
 
 
+class ClientError(LlavaCorrError):
+    """A model behind a client that cannot be reached, refuses, or answers what cannot be read; an unrecorded reply."""
+
+
 @dataclass
 class Finding:
     """One counted case: its kind, the place it was seen at, and the detail."""

@@ -40,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for sub in (prior, labels):
         sub.add_argument("--samples", required=True, help="samples file to answer")
         sub.add_argument("--out", required=True, help="prediction file to write")
+    description = "a chat model, a language model and a segmenter in a row"  # cli.VARIANTS leads it elsewhere
+    baselines.add_parser("cascade", help=description, description=description)
     description = "write the detections of a simulated detector of stated quality, for label-set"
     simulate_command.add_arguments(baselines.add_parser("simulate-detector", help=description, description=description))
 

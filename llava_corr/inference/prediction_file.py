@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from pydantic import ValidationError
+from pydantic import SerializeAsAny, ValidationError
 
 from ..benchmarks.verified import verdict_path
 from ..errors import PredictionError
@@ -33,41 +33,50 @@ RESTART = "repeat the call that began it, or drop its rows and predict all anew 
 Answer = Callable[[Sequence[Sample]], Iterable[Prediction]]
 
 
-class Settings(Record):
-    """What the rows of a prediction file depend on.
+class FileSettings(Record):
+    """What the rows of any prediction file depend on; whatever answers adds its own.
 
     Attributes:
-        model: SHA-256 over the files of the model folder.
         samples: SHA-256 of the samples file.
         samples_path: where it lies, resolved: its relative image paths start there.
         count: how many of its samples are answered (``--limit``).
-        batch_size: answers of one batch share their padding, which shows in the last bits.
-        device: "cpu" or "cuda".
+        batch_size: how many samples are answered together; rows are kept in whole batches.
         version: of llava_corr.
     """
 
-    model: str
     samples: str
     samples_path: str
     count: int
-    blind: bool
-    max_new_tokens: int
     batch_size: int
-    dtype: str
-    device: str
     version: str
 
-    def differences(self, now: Settings, *, of: Iterable[str] | None = None) -> list[str]:
+    def differences(self, now: FileSettings, *, of: Iterable[str] | None = None) -> list[str]:
         """One line per setting that is another now."""
         ours, theirs = self.model_dump(), now.model_dump()
         chosen = list(ours) if of is None else list(of)
         return [f"{name}: {ours[name]} then, {theirs[name]} now" for name in chosen if ours[name] != theirs[name]]
 
 
+class Settings(FileSettings):
+    """What the rows of a model's prediction file depend on; answers of one batch share their padding, which shows in
+    the last bits.
+
+    Attributes:
+        model: SHA-256 over the files of the model folder.
+        device: "cpu" or "cuda".
+    """
+
+    model: str
+    blind: bool
+    max_new_tokens: int
+    dtype: str
+    device: str
+
+
 class Made(Record):
     """Settings and contents (SHA-256) of a finished file."""
 
-    settings: Settings
+    settings: SerializeAsAny[FileSettings]
     predictions: str
 
 
@@ -81,13 +90,15 @@ def made_path(path: Path) -> Path:
     return path.with_name(path.name + ".made.json")
 
 
-def read_made(path: Path) -> Made | None:
-    """How the finished file ``path`` was made; None where that is not recorded for its present contents."""
+def read_made(path: Path, kind: type[FileSettings] = Settings) -> Made | None:
+    """How the finished file ``path`` was made; None where that is not recorded for its present contents, or was not
+    recorded as this ``kind`` of settings."""
     if not (path.is_file() and made_path(path).is_file()):
         return None
     try:
-        made = Made.model_validate_json(read_text(made_path(path), PredictionError))
-    except ValidationError:
+        raw = json.loads(read_text(made_path(path), PredictionError))
+        made = Made(settings=kind.model_validate(raw["settings"]), predictions=raw["predictions"])
+    except (ValueError, KeyError, TypeError):
         logger.warning("%s is no record that this version reads: it counts as none", made_path(path))
         return None
     return made if made.predictions == file_hash(path, PredictionError) else None
@@ -102,7 +113,7 @@ def folder_hash(folder: Path) -> str:
 
 
 def write_predictions(
-    path: Path, samples: Sequence[Sample], settings: Settings, answer: Answer, *, restart: bool = False
+    path: Path, samples: Sequence[Sample], settings: FileSettings, answer: Answer, *, restart: bool = False
 ) -> int:
     """Writes the answers to ``samples`` in order, continuing an earlier call that was cut off.
 
@@ -156,7 +167,7 @@ def _opened(partial: Path) -> Iterator[IO[bytes]]:
         yield handle
 
 
-def _resume(handle: IO[bytes], partial: Path, samples: Sequence[Sample], settings: Settings) -> int:
+def _resume(handle: IO[bytes], partial: Path, samples: Sequence[Sample], settings: FileSettings) -> int:
     """Checks what is there, cuts it after its last whole batch, begins the file if need be; returns the rows kept."""
     handle.seek(0)
     header = handle.readline()
@@ -184,9 +195,9 @@ def _resume(handle: IO[bytes], partial: Path, samples: Sequence[Sample], setting
     return kept
 
 
-def _check_settings(header: bytes, partial: Path, settings: Settings) -> None:
+def _check_settings(header: bytes, partial: Path, settings: FileSettings) -> None:
     try:
-        then = Settings.model_validate(json.loads(header)["settings"])
+        then = type(settings).model_validate(json.loads(header)["settings"])
     except (ValidationError, ValueError, KeyError, TypeError) as cause:
         raise PredictionError(
             f"the first line does not say what made the rows: {cause}", where=str(partial), mend=RESTART
@@ -211,7 +222,7 @@ def _check_row(line: bytes, number: int, samples: Sequence[Sample], where: str) 
         raise PredictionError(fault, where=where, mend=RESTART)
 
 
-def _finish(handle: IO[bytes], path: Path, settings: Settings) -> None:
+def _finish(handle: IO[bytes], path: Path, settings: FileSettings) -> None:
     """Copies the rows into place. The record of how they were made comes first: it names the contents, so a crash in
     between leaves a record that speaks for no file, and the next call ends here again."""
 
