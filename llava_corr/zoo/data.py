@@ -11,7 +11,7 @@ from ..datasets.mixedparts.command import load_pools, read_images, source_roots
 from ..datasets.mixedparts.spec import MixedPartsSpec
 from ..datasets.mixedparts.views import view_images
 from ..errors import Findings
-from .pictures import write_pictures
+from .pictures import open_pictures, write_pictures
 from .recipe import ZooRecipe
 from .words import Told, told
 
@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 
 def make_pictures(recipe: ZooRecipe, out: Path) -> dict[str, float]:
     """Arrays of the world's training and validation pictures; returns how many."""
-    counts = {}
+    counts: dict[str, float] = {}
+    names = None
     for split in ("train", "val"):
         findings = Findings()
         views = [
@@ -28,8 +29,12 @@ def make_pictures(recipe: ZooRecipe, out: Path) -> dict[str, float]:
             for name, root in source_roots([], str(out / "world")).items()
             for view in view_images(read_images(name, root, split, findings, without_test=False), findings)
         ]
-        write_pictures(out / "pictures" / split, views, {"world": recipe.world.model_dump(), "split": split})
-        logger.info("%s: %d pictures; %s", split, len(views), findings.summary())
+        folder = out / "pictures" / split
+        unknown = write_pictures(folder, views, {"world": recipe.world.model_dump(), "split": split}, names)
+        names = open_pictures(folder).names  # a label means the same in both
+        logger.info(
+            "%s: %d pictures; names not in training: %s; %s", split, len(views), len(unknown), findings.summary()
+        )
         counts[split] = float(len(views))
     return counts
 

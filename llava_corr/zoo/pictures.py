@@ -11,7 +11,6 @@ Letters: N pictures, S side of a picture, L side of its labels, C categories, M 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,14 +66,25 @@ class LabelledPictures:
         return torch.tensor([c for c, _ in pairs]), torch.tensor([p for _, p in pairs])
 
 
-def write_pictures(folder: Path, views: Sequence[ImageView], made_from: Mapping[str, Any]) -> None:
+def write_pictures(
+    folder: Path,
+    views: Sequence[ImageView],
+    made_from: Mapping[str, Any],
+    names: Sequence[tuple[str, str]] | None = None,
+) -> set[tuple[str, str]]:
     """Writes a folder; ``about.json`` comes last, so that a folder with it is whole.
+
+    Args:
+        names: those of another folder, whose labels are to mean the same here; by default every name that is met.
+
+    Returns:
+        Names that are met and not among ``names``: their cells are labelled as nothing.
 
     Raises:
         ImageError: a picture is not ``SIDE`` pixels high and wide.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    places: dict[tuple[str, str], int] = {NOTHING: 0}
+    table = Table(names)
     pixels: Any = _new(folder / "pixels.npy", (len(views), SIDE, SIDE, 3), np.uint8)
     labels: Any = _new(folder / "labels.npy", (len(views), CELLS, CELLS), np.uint16)
     for n, view in enumerate(views):
@@ -85,21 +95,41 @@ def write_pictures(folder: Path, views: Sequence[ImageView], made_from: Mapping[
                 mend=f"render the world with --size {SIDE}",
             )
         pixels[n] = load_picture(view.ref)
-        labels[n] = _label_map(view, places)
+        labels[n] = _label_map(view, table)
     pixels.flush()
     labels.flush()
-    write_json(folder / "about.json", {**made_from, "names": list(places)})
+    write_json(folder / "about.json", {**made_from, "names": table.names})
+    return table.unknown
+
+
+class Table:
+    """Names and their labels; it grows unless its names are given."""
+
+    def __init__(self, names: Sequence[tuple[str, str]] | None) -> None:
+        self.fixed = names is not None
+        self.names = list(names or [NOTHING])
+        self.places = {name: k for k, name in enumerate(self.names)}
+        self.unknown: set[tuple[str, str]] = set()
+
+    def label(self, name: tuple[str, str]) -> int:
+        if name not in self.places:
+            if self.fixed:
+                self.unknown.add(name)
+                return 0
+            self.places[name] = len(self.names)
+            self.names.append(name)
+        return self.places[name]
 
 
 def _new(path: Path, shape: tuple[int, ...], dtype: type) -> Any:
     return np.lib.format.open_memmap(path, "w+", dtype, shape)
 
 
-def _label_map(view: ImageView, places: dict[tuple[str, str], int]) -> NDArray[np.uint16]:
+def _label_map(view: ImageView, table: Table) -> NDArray[np.uint16]:
     whole = np.zeros((SIDE, SIDE), np.uint16)
     for category, seen in view.classes.items():
         for part, mask in [("", seen.mask), *seen.parts.items()]:
-            whole[mask.to_array()] = places.setdefault((category, part), len(places))
+            whole[mask.to_array()] = table.label((category, part))
     step = SIDE // CELLS
     return whole[step // 2 :: step, step // 2 :: step]
 
@@ -207,9 +237,3 @@ def plain_batches(pictures: LabelledPictures, size: int) -> Iterator[dict[str, T
         pixels = torch.from_numpy(np.array(pictures.pixels[start : start + size])).permute(0, 3, 1, 2)
         labels = torch.from_numpy(pictures.labels[start : start + size].astype(np.int64))
         yield {"pixels": pixels, "labels": labels}
-
-
-def describe(folder: Path) -> str:
-    """One line for the log."""
-    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    return f"{len(about['names']) - 1} names of things and parts in {folder}"

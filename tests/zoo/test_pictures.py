@@ -47,6 +47,15 @@ def test_every_cell_has_the_name_of_its_middle(pictures):
     assert parts.tolist() == [0, 0, 1]
 
 
+def test_labels_of_another_folder_mean_the_same_and_what_it_does_not_know_is_told(tmp_path):
+    views = [view(tmp_path, n)[0] for n in range(2)]
+    names = [("", ""), ("cat", ""), ("mug", "")]
+    assert write_pictures(tmp_path / "arrays", views, {}, names) == {("mug", "handle")}
+    arrays = open_pictures(tmp_path / "arrays")
+    assert list(arrays.names) == names
+    assert set(np.unique(arrays.labels)) == {0, 2}
+
+
 def test_a_picture_of_another_size_is_refused(tmp_path):
     with pytest.raises(ImageError, match="64 x 64 pixels, not 256 x 256"):
         write_pictures(tmp_path / "arrays", [view(tmp_path, 0, side=64)[0]], {})
