@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ..training.callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt
 from .optimising import optimiser
@@ -28,6 +30,26 @@ class InOrder(Trainer):
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
         assert self.train_dataset is not None
         return SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Every tensor by itself: SAM's position code has two names, which safetensors refuses to write as one."""
+        state = self.accelerator.unwrap_model(self.model).state_dict()
+        whole = {name: value.detach().clone().contiguous() for name, value in state.items()}
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(whole, folder / SAFE_WEIGHTS_NAME)
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end: the trainer writes its own state last. Others are removed."""
+    whole = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / "trainer_state.json").is_file():
+            whole.append(path)
+        else:
+            logger.info("%s was cut off while it was written: it is removed", path)
+            shutil.rmtree(path)
+    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
 
 
 def fit(
@@ -79,8 +101,7 @@ def fit(
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     if interrupt.caught:
         logger.info("ended as asked at step %d; a checkpoint is saved", trainer.state.global_step)
         raise KeyboardInterrupt
