@@ -110,7 +110,8 @@ def train_vision(recipe: ZooRecipe, out: Path) -> Measures:
     _copy_embedding(encoder, tower.embeddings.patch_embedding, tower.embeddings.position_embedding[0, 1:])
     config = tower.config
     task = SeePictures(tower, config.hidden_size, pictures)
-    _train(task, "vision", recipe.vision, out, recipe.seed + 3, pictures, side=config.image_size)
+    cells: Any = {"side": config.image_size, "cell": config.patch_size // 2}
+    _train(task, "vision", recipe.vision, out, recipe.seed + 3, pictures, **cells)
     save_part(tower, out, "vision")
     return measure_whole(task, held_out)
 
@@ -125,7 +126,8 @@ def train_semantic(recipe: ZooRecipe, out: Path) -> Measures:
     embeddings = tower.embeddings
     _copy_embedding(encoder, embeddings.patch_embeddings.projection, embeddings.position_embeddings[0, 1:])
     task = MatchParts(tower, tower.config.hidden_size, pictures)
-    _train(task, "semantic", recipe.semantic, out, recipe.seed + 4, pictures, side=tower.config.image_size)
+    cells: Any = {"side": tower.config.image_size, "cell": tower.config.patch_size // 2}
+    _train(task, "semantic", recipe.semantic, out, recipe.seed + 4, pictures, **cells)
     save_part(tower, out, "semantic")
     return measure_matches(task, held_out)
 
