@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from itertools import chain
 from pathlib import Path
 
+from ..datasets.alignment.build import Builder as AlignmentBuilder
 from ..datasets.alignment.command import load_subjects
 from ..datasets.mixedparts.build import Builder
 from ..datasets.mixedparts.command import load_pools, read_images, source_roots
@@ -39,13 +41,19 @@ def make_pictures(recipe: ZooRecipe, out: Path) -> dict[str, float]:
     return counts
 
 
-def dialogues_in_words(recipe: ZooRecipe, out: Path, split: str, count: int) -> list[Told]:
-    """MixedParts dialogues with captions in the place of pictures."""
+def dialogues_in_words(recipe: ZooRecipe, out: Path, split: str, count: int, captions: int = 0) -> list[Told]:
+    """Dialogues with captions in the place of pictures.
+
+    Args:
+        count: of MixedParts dialogues.
+        captions: of dialogues of the alignment stage, behind them.
+    """
     findings = Findings()
-    captions: dict[str, tuple[str, ...]] = {}
-    pools = []
+    subjects, pools = [], []
     for name, root in source_roots([], str(out / "world")).items():
-        captions |= {subject.ref.path: subject.captions for subject in load_subjects(name, root, split, findings)}
+        subjects += load_subjects(name, root, split, findings)
         pools += load_pools(name, root, split, findings)
-    builder = Builder(pools, MixedPartsSpec(), split, recipe.seed)
-    return list(told(builder.samples(count), captions, recipe.seed))
+    told_of = {subject.ref.path: subject.captions for subject in subjects}
+    mixed = Builder(pools, MixedPartsSpec(), split, recipe.seed).samples(count)
+    single = AlignmentBuilder(subjects, split, recipe.seed).samples(captions)
+    return list(told(chain(mixed, single), told_of, recipe.seed))

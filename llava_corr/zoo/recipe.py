@@ -33,6 +33,12 @@ class FitSection(Section):
     decay: float = Field(0.05, ge=0)
 
 
+class CropSection(FitSection):
+    """A phase of training on crops."""
+
+    side: int = Field(gt=0, description="of a crop, pixels: what it shows is shrunk to that")
+
+
 class RadioSection(Section):
     """RADIO's twin; its pictures have the size of the grounding tower's."""
 
@@ -51,7 +57,7 @@ class ZooRecipe(Section):
     dialogues: int = Field(gt=0, description="MixedParts dialogues told in words, for the trunk")
     captions: int = Field(gt=0, description="single-image dialogues of the alignment stage")
     radio: RadioSection
-    crops: FitSection = Field(description="SAM's encoder names the cells of crops")
+    crops: tuple[CropSection, ...] = Field(description="SAM's encoder names the cells of crops, small ones first")
     cells: FitSection = Field(description="and then of whole pictures")
     masks: FitSection = Field(description="SAM draws by name")
     vision: FitSection = Field(description="EVA-CLIP's twin")

@@ -77,11 +77,12 @@ def train_cells(recipe: ZooRecipe, out: Path) -> Measures:
     encoder = grounding.sam.vision_encoder
     refine = 64 // encoder.pos_embed.shape[1]
     task = NameCells(SamCells(encoder), encoder.config.output_channels, refine, pictures)
-    half = encoder.config.image_size // 2
-    cell = encoder.config.image_size // 64
-    around: Any = {"scale": (0.35, 0.75), "around": 0.9}
-    _train(task, "crops", recipe.crops, out, recipe.seed, pictures, side=half, cell=cell, **around)
-    _train(task, "cells", recipe.cells, out, recipe.seed + 1, pictures, side=2 * half, cell=cell)
+    canvas = encoder.config.image_size
+    cell = canvas // 64
+    around: Any = {"scale": (0.35, 0.75), "around": 0.9, "cell": cell}
+    for k, phase in enumerate(recipe.crops):
+        _train(task, f"crops-{k}", phase, out, recipe.seed + 10 * k, pictures, side=phase.side, **around)
+    _train(task, "cells", recipe.cells, out, recipe.seed + 1, pictures, side=canvas, cell=cell)
     save_part(encoder, out, "cells")
     save_part(task.head, out, "cells_head")
     return measure_cells(task, held_out)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from ..datasets.alignment.phrasings import QUESTIONS, REFERRING_ANSWERS
 from ..models.build import Vocabulary, build_config
 from ..models.grounding import SegProjection
 from ..models.tokenizing import train_tokenizer
@@ -28,10 +27,9 @@ HELD_OUT = 300  # dialogues of the validation split
 def train_words(recipe: ZooRecipe, out: Path) -> dict[str, float]:
     """Writes ``words/`` (tokenizer and trunk) and the [SEG] projection; measures on held-out answers."""
     section = sizes(recipe)
-    dialogues = dialogues_in_words(recipe, out, "train", recipe.dialogues)
-    spoken = [text for texts in QUESTIONS.values() for text in texts] + list(REFERRING_ANSWERS)
+    dialogues = dialogues_in_words(recipe, out, "train", recipe.dialogues, recipe.dialogues // 3)
     said = [text for dialogue in dialogues for text in (dialogue.question, dialogue.answer)]
-    tokenizer = train_tokenizer(said + spoken, section.tokenizer.vocab_size)
+    tokenizer = train_tokenizer(said, section.tokenizer.vocab_size)
     places, prompts = name_table(open_pictures(out / "pictures" / "train"), out, section.grounding.prompt_size)
     torch.manual_seed(recipe.seed)
     trunk = VicunaTrunk._from_config(build_config(section, Vocabulary.of(tokenizer)).text_config)
@@ -60,7 +58,7 @@ def as_texts(
     tokenizer: PreTrainedTokenizerBase, dialogues: Sequence[Told], system: str, places: dict[Name, int]
 ) -> list[Text]:
     """Dialogues as ids, with the place of every [SEG]'s name."""
-    names = ([places[name] for name in dialogue.names] for dialogue in dialogues)
+    names = ([-1 if name is None else places[name] for name in dialogue.names] for dialogue in dialogues)
     return [Text(ids, row) for ids, row in zip(encode(tokenizer, dialogues, system), names, strict=True)]
 
 

@@ -10,7 +10,7 @@ place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ..grammar import IMAGE
-from ..records import Sample
+from ..records import MixedPartsTask, Sample
 
 Name = tuple[str, str]
 """Category and part; part "" for the whole thing."""
@@ -29,16 +29,16 @@ class Told(NamedTuple):
     """A dialogue without pictures.
 
     Attributes:
-        names: what each [SEG] of the answer stands for, in order.
+        names: what each [SEG] of the answer stands for, in order; None where its phrase alone does not say it.
     """
 
     question: str
     answer: str
-    names: tuple[Name, ...]
+    names: tuple[Name | None, ...]
 
 
 def told(samples: Iterable[Sample], captions: Mapping[str, Sequence[str]], seed: int) -> Iterator[Told]:
-    """MixedParts dialogues of one turn, each picture told by one of its captions.
+    """Dialogues of one turn, each picture told by one of its captions.
 
     Args:
         captions: path of a picture -> its captions, at least one.
@@ -53,14 +53,18 @@ def told(samples: Iterable[Sample], captions: Mapping[str, Sequence[str]], seed:
         yield Told(question, sample.turns[0].assistant, tuple(_names(sample)))
 
 
-def _names(sample: Sample) -> Iterator[Name]:
+def _names(sample: Sample) -> Iterator[Name | None]:
     for target in sample.targets:
-        whole = target.role == "object"
-        yield (target.phrase, "") if whole else (sample.categories[target.image_index], target.phrase)
+        if sample.task not in get_args(MixedPartsTask):
+            yield None  # "a handle", of what was named before
+        elif target.role == "object":
+            yield target.phrase, ""
+        else:
+            yield sample.categories[target.image_index], target.phrase
 
 
 class Text(NamedTuple):
-    """Token ids of a whole dialogue, and the place of each [SEG]'s name in the table of prompts."""
+    """Token ids of a whole dialogue, and the place of each [SEG]'s name in the table of prompts, -1 for None."""
 
     ids: list[int]
     names: list[int]
@@ -135,5 +139,7 @@ class ReadWriteAndPoint(nn.Module):
         words = nn.functional.cross_entropy(logits, following)
         rows, columns = (input_ids == self.seg).nonzero().unbind(1)
         pointed = self.projection(hidden[rows, columns - 1]).float()
-        error = ((pointed - self.prompts[names]) ** 2).mean(1).sum() / max(1, len(names)) / self.prompts.var(0).mean()
+        known = names >= 0
+        errors = ((pointed[known] - self.prompts[names[known]]) ** 2).mean(1)
+        error = errors.sum() / known.sum().clamp(min=1) / self.prompts.var(0).mean()
         return {"loss": words + error}

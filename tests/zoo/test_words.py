@@ -64,6 +64,8 @@ def test_each_seg_stands_for_a_category_or_a_part_of_the_category_in_its_picture
     asked = sample(0).model_copy(update={"task": "unique_parts", "categories": ("mug", "cat"), "targets": targets})
     (text,) = told([asked], CAPTIONS, seed=0)
     assert text.names == (("mug", ""), ("cat", ""), ("cat", "head"))
+    (text,) = told([asked.model_copy(update={"task": "grounded_caption"})], CAPTIONS, seed=0)
+    assert text.names == (None, None, None)
 
 
 def test_losses_of_words_and_pointing_by_hand():
@@ -73,7 +75,7 @@ def test_losses_of_words_and_pointing_by_hand():
     )
     trunk, projection, prompts = LlamaForCausalLM(config), SegProjection(16, 4), torch.randn(3, 4)
     task = ReadWriteAndPoint(trunk, projection, prompts, seg=9)
-    rows = [Text([1, 9, 5, 9, 2], [2, 0]), Text([1, 4, 2], [])]
+    rows = [Text([1, 9, 5, 9, 2], [2, 0]), Text([1, 4, 2], []), Text([1, 3, 9, 2], [-1])]
     total, count, errors = 0.0, 0, []
     for row in rows:
         out = trunk(input_ids=torch.tensor([row.ids]), output_hidden_states=True)
@@ -82,7 +84,7 @@ def test_losses_of_words_and_pointing_by_hand():
         places = [k for k, token in enumerate(row.ids) if token == 9]
         for place, name in zip(places, row.names, strict=True):
             state = out.hidden_states[-1][0, place - 1]
-            errors.append(((projection(state) - prompts[name]) ** 2).mean())
+            errors += [((projection(state) - prompts[name]) ** 2).mean()] if name >= 0 else []
     wanted = total / count + torch.stack(errors).mean() / prompts.var(0).mean()
     torch.testing.assert_close(task(**pad(rows, 0))["loss"], wanted)
     assert task(**pad(rows[1:], 0))["loss"].isfinite()
