@@ -35,7 +35,7 @@ class InOrder(Trainer):
         """Every tensor by itself: SAM's position code has two names, which safetensors refuses to write as one."""
         state = self.accelerator.unwrap_model(self.model).state_dict()
         whole = {name: value.detach().clone().contiguous() for name, value in state.items()}
-        folder = Path(output_dir or self.args.output_dir)
+        folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         save_file(whole, folder / SAFE_WEIGHTS_NAME)
 
