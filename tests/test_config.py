@@ -11,8 +11,10 @@ from llava_corr.config import load_config, overfitted, resolve_config_path, vali
 from llava_corr.errors import ConfigError
 from llava_corr.experiment import ExperimentConfig
 from llava_corr.files import resource
+from llava_corr.zoo.recipe import load_recipe
 
-CONFIGS = sorted(resource("configs").rglob("*.yaml"))
+RECIPES = [resource("configs", "tiny", "zoo.yaml")]  # of the zoo: no experiments
+CONFIGS = sorted(path for path in resource("configs").rglob("*.yaml") if path not in RECIPES)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
@@ -25,6 +27,16 @@ def test_every_shipped_config_loads_and_has_a_header(path):
     assert overlay or load_config(path) == config
     assert "# Purpose:" in head
     assert "# Command:" in head
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.name)
+def test_every_shipped_recipe_loads_and_has_a_header(path):
+    recipe = load_recipe(path)
+    assert load_config(recipe.experiment).model.weights
+    assert "# Purpose:" in path.read_text()
+    assert "# Command:" in path.read_text()
+    with pytest.raises(ConfigError, match=r"wordss(.|\n)*did you mean"):
+        load_recipe(path, ["wordss.steps=3"])
 
 
 def test_bare_name_and_overrides():
