@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from ..errors import ReportError
-from ..files import read_text
 from ..grammar import normalise_label
 from ..records import Prediction, Sample, Segment, Target
+from .results_file import read_result
 
 SCHEMA = 1
 FAILURES = ("wrong_mask", "wrong_name", "wrong_image", "missed", "spurious")
@@ -80,18 +80,7 @@ def read_anatomy(path: str | Path) -> AnatomyFile:
     Raises:
         ReportError: missing or broken file, another schema version, wrong or missing fields (all are named).
     """
-    try:
-        file = AnatomyFile.model_validate_json(read_text(path, ReportError))
-    except ValidationError as cause:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in cause.errors()[:5])
-        raise ReportError(f"not an anatomy file: {faults}", where=str(path), mend="run llava-corr anatomy") from cause
-    if file.schema_version != SCHEMA:
-        raise ReportError(
-            f"anatomy schema {file.schema_version}, this version reads {SCHEMA}",
-            where=str(path),
-            mend="run llava-corr anatomy again with this version",
-        )
-    return file
+    return read_result(AnatomyFile, path, "anatomy", SCHEMA, mend="run llava-corr anatomy again")
 
 
 def check_anatomy(file: AnatomyFile, samples: Sequence[Sample], answers: Mapping[str, Prediction]) -> None:

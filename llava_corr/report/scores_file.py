@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from ..errors import ReportError
-from ..files import read_text
 from ..records import Score
 from .inputs import MACRO, DifferenceRow, Metric, ScoreRow
+from .results_file import read_result
 
 SCHEMA = 1
 _MEAN = "mean"
@@ -98,18 +98,7 @@ def read_scores(path: str | Path) -> ScoresFile:
     Raises:
         ReportError: missing or broken file, another schema version, wrong or missing fields (all are named).
     """
-    try:
-        file = ScoresFile.model_validate_json(read_text(path, ReportError))
-    except ValidationError as cause:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in cause.errors())
-        raise ReportError(f"not a scores file: {faults}", where=str(path), mend="score again") from cause
-    if file.schema_version != SCHEMA:
-        raise ReportError(
-            f"scores schema {file.schema_version}, this version reads {SCHEMA}",
-            where=str(path),
-            mend="score again with this version",
-        )
-    return file
+    return read_result(ScoresFile, path, "scores", SCHEMA, mend="score again")
 
 
 def merge_scores(files: Sequence[tuple[str, ScoresFile]]) -> dict[str, Any]:
