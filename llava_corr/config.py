@@ -51,6 +51,21 @@ def load_config(name: str | Path | Sequence[str | Path], overrides: Sequence[str
     """
     paths = [resolve_config_path(n) for n in ([name] if isinstance(name, (str, Path)) else name)]
     layers = [(str(path), read_yaml(path, seen=())) for path in paths]
+    plain = merge(layers, overrides)
+    where = " + ".join(path for path, _ in layers)
+    return validate(ExperimentConfig, plain, where=where, layers=layers if len(layers) > 1 else ())
+
+
+def merge(layers: Sequence[tuple[str, dict[str, Any]]], overrides: Sequence[str]) -> Any:
+    """Values of files, each laid over those before it, with overrides over all.
+
+    Args:
+        layers: (path, values).
+        overrides: dotted ``key=value`` pairs; values are YAML.
+
+    Raises:
+        ConfigError: an override is not key=value, or does not fit.
+    """
     for override in overrides:
         key, equals, _ = override.partition("=")
         if not equals or not key.strip():
@@ -64,10 +79,9 @@ def load_config(name: str | Path | Sequence[str | Path], overrides: Sequence[str
             where = path
             merged = OmegaConf.merge(merged, values)
         where = " + ".join(path for path, _ in layers)
-        plain = OmegaConf.to_container(OmegaConf.merge(merged, OmegaConf.from_dotlist(list(overrides))), resolve=True)
+        return OmegaConf.to_container(OmegaConf.merge(merged, OmegaConf.from_dotlist(list(overrides))), resolve=True)
     except (OmegaConfBaseException, yaml.YAMLError, TypeError) as cause:  # the last: a list where a mapping is
         raise ConfigError(f"cannot merge the overrides: {cause}", where=where, mend="check keys and values") from cause
-    return validate(ExperimentConfig, plain, where=where, layers=layers if len(layers) > 1 else ())
 
 
 def overfitted(config: ExperimentConfig, count: int) -> ExperimentConfig:

@@ -1,7 +1,8 @@
 """``llava-corr demo``: from an empty folder to the page of pictures, every stage by its own public command.
 
-world -> data -> align -> train -> predict (the last three again for a blind model) -> baseline -> score -> anatomy ->
-report.
+world -> data -> cache -> train -> predict (the last three again for a blind model) -> baseline -> score -> anatomy ->
+report. Training is Calico's recipe from the tiny pretrained twins in data/zoo, on kinds of things that they have seen
+in other pictures.
 A stage that is finished is not repeated; what a stage prints goes to ``logs/``, what is shown is one progress line.
 """
 
@@ -15,25 +16,21 @@ from pathlib import Path
 from .files import resource
 from .stages import DEEPSPEED, TOOL, Spent, Stage, run_stages
 from .training.runs import update_run
+from .zoo.recipe import load_recipe
 
 logger = logging.getLogger(__name__)
 
-# In the minutes of a demo a tiny model does not learn the world's 131 kinds of things; it shows 14 with large parts.
-CATEGORIES = (
-    "basket", "drum", "mug", "chair", "table", "tiger", "panda", "sheep", "fish", "frog",
-    "bookcase", "refrigerator", "bed", "toilet",
-)  # fmt: skip
-WORDS_SHARE = 1 / 3  # of the training time goes to the words alone, before any mask
+MODEL = Path("model", "config.json")  # of a run: its model is written whole or not at all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of everything the demo makes")
-    parser.add_argument("--images", type=int, default=550, help="training pictures per flavour (three flavours)")
-    parser.add_argument("--train-samples", type=int, default=12000)
+    parser.add_argument("--images", type=int, default=600, help="training pictures per flavour (three flavours)")
+    parser.add_argument("--train-samples", type=int, default=8000)
     parser.add_argument("--test-samples", type=int, default=240)
     parser.add_argument("--seed", type=int, default=1, help="of the world, the samples and the trainings")
-    parser.add_argument("--minutes", type=float, default=9.0, help="time budget of training, a third of it for words")
-    parser.add_argument("--blind-minutes", type=float, default=1.5, help="time budget of the blind model")
+    parser.add_argument("--minutes", type=float, default=7.0, help="time budget of training")
+    parser.add_argument("--blind-minutes", type=float, default=1.0, help="time budget of the blind model")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override for all trainings")
 
 
@@ -49,18 +46,17 @@ def plan(args: argparse.Namespace) -> list[Stage]:
         Stage("data: test", _data(tool, world, data, "test", args.test_samples, args.seed), data / "test.jsonl"),
     ]
     for name, minutes in (("calico", args.minutes), ("blind", args.blind_minutes)):
-        run, aligned = out / f"tiny-{name}", out / f"tiny-{name}-align"
-        words, masks = minutes * WORDS_SHARE, minutes * (1 - WORDS_SHARE)
-        sets = [f"seed={args.seed}", f"data.blind={str(name == 'blind').lower()}", *args.set]
-        first = [f"name={aligned.name}", f"training.max_minutes={words:.3g}", *sets]
-        second = [f"model.weights={aligned / 'model'}", f"training.max_minutes={masks:.3g}", *sets]
+        run, features = out / f"tiny-{name}", out / f"features-{name}"
+        own = [f"data.features={features}", f"seed={args.seed}", f"training.max_minutes={minutes:.3g}", *args.set]
+        config = _experiment(out, data, name, own)
+        predictions = run / "predictions.jsonl"
         stages += [
-            Stage(f"align: {name}", _train(out, data, "calico_align", first), aligned / "model" / "model.safetensors"),
-            Stage(f"train: {name}", _train(out, data, name, second), run / "model" / "model.safetensors"),
+            Stage(f"features: {name}", [*tool, "cache", *config], features / "build.json"),
+            Stage(f"train: {name}", [DEEPSPEED, str(resource("scripts", "train.py")), *config], run / MODEL),
             Stage(
                 f"predict: {name}",
-                [*tool, "predict", "--run", str(run), "--samples", test, "--out", str(run / "predictions.jsonl")],
-                run / "predictions.jsonl",
+                [*tool, "predict", "--run", str(run), "--samples", test, "--out", str(predictions)],
+                predictions,
             ),
         ]
     prior = out / "prior-only" / "predictions.jsonl"
@@ -83,7 +79,7 @@ def plan(args: argparse.Namespace) -> list[Stage]:
 
 def _world(tool: Sequence[str], world: Path, images: int, seed: int) -> list[str]:
     counts = ["--train", str(images), "--val", "0", "--test", "100", "--seed", str(seed)]
-    return [*tool, "world", "--out", str(world), *counts, "--only", *CATEGORIES]
+    return [*tool, "world", "--out", str(world), *counts, "--only", *load_recipe("tiny/zoo.yaml").world.kinds]
 
 
 def _data(tool: Sequence[str], world: Path, data: Path, split: str, count: int, seed: int) -> list[str]:
@@ -91,10 +87,10 @@ def _data(tool: Sequence[str], world: Path, data: Path, split: str, count: int, 
     return [*tool, "data", *where, "--split", split, "--count", str(count)]
 
 
-def _train(out: Path, data: Path, name: str, overrides: Sequence[str]) -> list[str]:
+def _experiment(out: Path, data: Path, name: str, overrides: Sequence[str]) -> list[str]:
+    """The words by which caching and training know an experiment."""
     sets = [f"data.train={data / 'train.jsonl'}", f"output_dir={out}", *overrides]
-    pairs = [word for value in sets for word in ("--set", value)]
-    return [DEEPSPEED, str(resource("scripts", "train.py")), "--config", f"tiny/{name}.yaml", *pairs]
+    return ["--config", f"tiny/{name}.yaml", *(word for value in sets for word in ("--set", value))]
 
 
 def _anatomy(tool: Sequence[str], out: Path, data: Path, hidden: Path, anatomy: Path) -> list[str]:
@@ -106,8 +102,7 @@ def _anatomy(tool: Sequence[str], out: Path, data: Path, hidden: Path, anatomy: 
 def _report(tool: Sequence[str], out: Path, world: Path) -> list[str]:
     scores = [f"{out / folder / 'scores.json'}" for folder in ("tiny-calico", "tiny-blind", "prior-only")]
     difficulty = ["--difficulty", str(world / "difficulty.json")] if (world / "difficulty.json").exists() else []
-    runs = ["--run", str(out / "tiny-calico"), "--before", str(out / "tiny-calico-align")]
-    command = [*runs, "--scores", *scores, *difficulty, "--command-line", "make demo"]
+    command = ["--run", str(out / "tiny-calico"), "--scores", *scores, *difficulty, "--command-line", "make demo"]
     return [*tool, "report", *command, "--out", str(out / "report.html")]
 
 

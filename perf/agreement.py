@@ -32,6 +32,7 @@ from llava_corr.record_files import write_samples
 from llava_corr.records import Prediction, Sample
 from llava_corr.training.model import build_model
 
+RANDOM = ("model.weights=null", "training.lora=null", "training.trainable=[all]")
 WORDS = 8  # of the model's own choice in front of every plan
 BATCH = 8
 
@@ -46,7 +47,7 @@ def main() -> None:
         folder = Path(temporary)
         samples = toy_samples(folder, args.samples, images=(1, 2, 3, 4), size=(96, 128))
         write_samples(folder / "train.jsonl", samples)
-        config = load_config("tiny/calico.yaml", [f"data.train={folder / 'train.jsonl'}", f"seed={args.seed}"])
+        config = load_config("tiny/calico.yaml", [*RANDOM, f"data.train={folder / 'train.jsonl'}", f"seed={args.seed}"])
         parts, processor = build_model(config, samples)
         model: Any = stir(parts.model, args.seed, gain=2)
         plans = [(*([None] * WORDS), *plan) for plan in PLANS]

@@ -35,6 +35,7 @@ from llava_corr.training.model import build_model
 
 SIDE, BATCH, WARM_UP = 256, 8, 3
 FROZEN = (
+    "model.weights=null",
     "training.lora={}",
     "training.trainable=[correspondence.attention, adaptation, grounding.sam.mask_decoder]",
 )

@@ -38,6 +38,7 @@ from llava_corr.records import Dialogue
 
 TRAINED = "training.trainable=[correspondence.attention, adaptation, grounding.sam.mask_decoder]"
 MIDDLE = (
+    "model.weights=null",
     "model.vision={image_size: 224, patch_size: 14, hidden_size: 384, num_hidden_layers: 8, num_attention_heads: 6, "
     "intermediate_size: 1536}",
     "model.qformer={num_query_tokens: 32, hidden_size: 256, num_hidden_layers: 4, num_attention_heads: 4, "

@@ -96,10 +96,10 @@ def test_base_is_laid_below(tmp_path):
 
 def test_files_are_laid_over_one_another_left_to_right(tmp_path):
     (tmp_path / "no_cam.yaml").write_text("training: {max_steps: 5, batch_size: 2}\n")
-    (tmp_path / "big.yaml").write_text("training: {batch_size: 3}\nmodel: {trunk: {hidden_size: 256}}\n")
+    (tmp_path / "big.yaml").write_text("training: {batch_size: 3}\nmodel: {trunk: {hidden_size: 320}}\n")
     config = load_config(["tiny/calico.yaml", tmp_path / "no_cam.yaml", tmp_path / "big.yaml"], ["seed=4"])
     assert (config.training.max_steps, config.training.batch_size, config.seed) == (5, 3, 4)
-    assert config.model.trunk.hidden_size == 256
+    assert config.model.trunk.hidden_size == 320
     assert config.model.trunk.num_hidden_layers == load_config("tiny/calico.yaml").model.trunk.num_hidden_layers
     assert config.name == "tiny-calico-no_cam-big"
     (tmp_path / "big.yaml").write_text("name: own\n")
@@ -155,15 +155,15 @@ def test_frozen_weights_in_16_bits_need_16_bit_arithmetic():
         ("training.betas=[2, 2]", r"training.betas.0: .*less than 1"),
         ("seed=-1", "seed: .*greater than or equal to 0"),
         ("seed=99999999999", "seed: .*less than"),
-        ("model.vision.num_attention_heads=5", "model.vision: .*5 heads do not divide a width of 128"),
+        ("model.vision.num_attention_heads=7", "model.vision: .*7 heads do not divide a width of 160"),
         ("model.vision.num_attention_heads=0", "model.vision.num_attention_heads: .*greater than 0"),
-        ("model.vision.image_size=8", "model.vision: .*patch_size 16 is larger than image_size 8"),
-        ("model.vision.feature_layer=-9", "feature_layer -9 of 3 layers"),
+        ("model.vision.image_size=8", "model.vision: .*patch_size 12 is larger than image_size 8"),
+        ("model.vision.feature_layer=-9", "feature_layer -9 of 4 layers"),
         ("model.qformer.num_query_tokens=0", "num_query_tokens: .*greater than 0"),
         ("model.qformer.num_attention_heads=3", "model.qformer: .*3 heads"),
-        ("model.correspondence.num_attention_heads=5", "model.correspondence: .*5 heads"),
+        ("model.correspondence.num_attention_heads=7", "model.correspondence: .*7 heads"),
         ("model.trunk.num_attention_heads=3", "model.trunk: .*3 heads"),
-        ("model.trunk.num_attention_heads=128", "model.trunk: .*even width"),
+        ("model.trunk.num_attention_heads=32", "model.trunk: .*even width"),
         ("model.grounding.decoder_heads=3", "model.grounding: .*decoder_heads: 3 heads do not divide a width of 64"),
         ("model.grounding.prompt_size=100", "model.grounding: .*prompt_size: .*100 by 8"),
         ("training.trainable[0]=x", "cannot merge the overrides"),

@@ -44,14 +44,12 @@ def test_every_stage_is_a_public_command_and_marks_its_end_in_the_folder(tmp_pat
     assert [s.name for s in stages][:3] == ["world", "data: train", "data: test"]
     assert len({s.name for s in stages}) == len(stages) == len({s.done for s in stages})
     assert all(str(s.done).startswith(str(tmp_path / "out")) for s in stages)
-    trains = {s.name: " ".join(s.command) for s in stages if s.name.startswith(("align", "train"))}
-    assert list(trains) == ["align: calico", "train: calico", "align: blind", "train: blind"]
+    trains = {s.name: " ".join(s.command) for s in stages if s.name.startswith(("features", "train"))}
+    assert list(trains) == ["features: calico", "train: calico", "features: blind", "train: blind"]
     assert all("seed=3" in c and "training.bf16=false" in c for c in trains.values())
-    assert "data.blind=true" in trains["align: blind"]
-    assert "data.blind=false" in trains["train: calico"]
-    assert "training.max_minutes=2" in trains["align: calico"]
-    assert "training.max_minutes=4" in trains["train: calico"]
-    assert f"model.weights={tmp_path / 'out' / 'tiny-calico-align' / 'model'}" in trains["train: calico"]
+    assert "tiny/blind.yaml" in trains["features: blind"]
+    assert "training.max_minutes=6" in trains["train: calico"]
+    assert all(f"data.features={tmp_path / 'out'}" in c for c in trains.values())
 
 
 def test_a_finished_stage_is_not_repeated(tmp_path, planned):

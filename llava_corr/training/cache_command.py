@@ -8,9 +8,12 @@ from pathlib import Path
 
 from ..config import load_config
 from ..errors import ConfigError
+from ..files import write_json
 from .command import add_experiment
 
 logger = logging.getLogger(__name__)
+
+WHOLE = "build.json"  # in the cache's folder: what the last build that came to its end did
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     dtype = getattr(torch, args.dtype) if args.dtype else None
     built = build_cache(config, folder, batch_size=args.batch_size, dtype=dtype)
+    write_json(folder / WHOLE, {name: getattr(built, name) for name in ("pictures", "added", "seconds", "bytes")})
     rate = f" in {built.seconds:.1f} s, {built.added / built.seconds:.1f} pictures/s" if built.added else ""
     logger.info("%d pictures, %d of them added%s", built.pictures, built.added, rate)
     logger.info("%.3f GB in %s", built.bytes / 1e9, folder)

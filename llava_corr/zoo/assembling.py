@@ -19,7 +19,7 @@ from .command import measures
 from .recipe import ZooRecipe
 from .towers_training import load_part, sizes
 
-ALIGNED = "tiny-twins-align"  # the alignment stage's run
+ALIGNED = "tiny-calico-align"  # the alignment stage's run
 
 
 def assemble(recipe: ZooRecipe, out: Path) -> dict[str, float]:

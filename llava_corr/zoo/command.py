@@ -88,7 +88,7 @@ def plan(args: argparse.Namespace) -> list[Stage]:
     kinds = ["--seed", str(recipe.world.seed), "--only", *recipe.world.kinds]
     grand = ["--dataset", "grand", "--world", str(world), "--split", "train", "--count", str(recipe.captions)]
     align = [
-        "--config", "tiny/twins_align.yaml",
+        "--config", "tiny/calico_align.yaml",
         *(w for value in (
             f"data.train={captions / 'train.jsonl'}", f"model.weights={out / 'start'}", f"output_dir={out}",
             f"data.features={out / 'features'}",
@@ -98,11 +98,11 @@ def plan(args: argparse.Namespace) -> list[Stage]:
         Stage("world", [TOOL, "world", "--out", str(world), *counts, *kinds], world / "world.json"),
         *(own(name) for name in STAGES if name not in ("release",)),
         Stage("captions", [TOOL, "data", *grand, "--out", str(captions)], captions / "train_build.json"),
-        Stage("features", [TOOL, "cache", *align], out / "features" / "index.jsonl"),
+        Stage("features", [TOOL, "cache", *align], out / "features" / "build.json"),
         Stage(
             "align",
             [DEEPSPEED, str(resource("scripts", "train.py")), *align],
-            out / "tiny-twins-align" / "model" / "config.json",
+            out / "tiny-calico-align" / "model" / "config.json",
         ),
         own("release"),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def fit(
     """Trains ``task`` in place; continues from the last checkpoint in ``folder``.
 
     Args:
-        task: a module that returns {"loss": ...} for a batch.
+        task: a module that returns {"loss": ...} for a batch; it ends on the CPU, wherever it was trained.
         items: of the whole run, ``schedule.steps * schedule.batch`` of them, in order.
         collate: items to a batch of keyword arguments of ``task``.
         folder: for checkpoints and the log.
@@ -88,6 +89,7 @@ def fit(
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
+        dataloader_num_workers=workers(),
         use_cpu=not torch.cuda.is_available(),
     )
     interrupt = SaveOnInterrupt()
@@ -105,3 +107,9 @@ def fit(
     if interrupt.caught:
         logger.info("ended as asked at step %d; a checkpoint is saved", trainer.state.global_step)
         raise KeyboardInterrupt
+    task.cpu()
+
+
+def workers() -> int:
+    """Processes that make batches: a GPU waits for them, while on CPUs they would take a core from the training."""
+    return min(8, len(os.sched_getaffinity(0)) - 1) if torch.cuda.is_available() else 0

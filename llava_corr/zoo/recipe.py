@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from omegaconf import OmegaConf
 from pydantic import Field
 
-from ..config import read_yaml, resolve_config_path, validate
+from ..config import merge, read_yaml, resolve_config_path, validate
 from ..experiment import Section, Size
 
 
@@ -34,7 +32,7 @@ class FitSection(Section):
 
 
 class CropSection(FitSection):
-    """A phase of training on crops."""
+    """Training on crops."""
 
     side: int = Field(gt=0, description="of a crop, pixels: what it shows is shrunk to that")
 
@@ -57,7 +55,7 @@ class ZooRecipe(Section):
     dialogues: int = Field(gt=0, description="MixedParts dialogues told in words, for the trunk")
     captions: int = Field(gt=0, description="single-image dialogues of the alignment stage")
     radio: RadioSection
-    crops: tuple[CropSection, ...] = Field(description="SAM's encoder names the cells of crops, small ones first")
+    crops: CropSection = Field(description="SAM's encoder names the cells of crops")
     cells: FitSection = Field(description="and then of whole pictures")
     masks: FitSection = Field(description="SAM draws by name")
     vision: FitSection = Field(description="EVA-CLIP's twin")
@@ -73,5 +71,4 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> ZooRecipe:
         ConfigError: no such file, broken YAML, faulty keys or values.
     """
     path = resolve_config_path(name)
-    values: Any = OmegaConf.merge(OmegaConf.create(read_yaml(path, seen=())), OmegaConf.from_dotlist(list(overrides)))
-    return validate(ZooRecipe, OmegaConf.to_container(values, resolve=True), where=str(path))
+    return validate(ZooRecipe, merge([(str(path), read_yaml(path, seen=()))], overrides), where=str(path))

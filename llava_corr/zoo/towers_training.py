@@ -14,6 +14,7 @@ from transformers import RadioConfig, RadioModel
 
 from ..config import load_config
 from ..experiment import ModelSection
+from ..inference.predictor import default_device
 from ..models.build import Vocabulary, build_config
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.passes import normalise
@@ -80,8 +81,7 @@ def train_cells(recipe: ZooRecipe, out: Path) -> Measures:
     canvas = encoder.config.image_size
     cell = canvas // 64
     around: Any = {"scale": (0.35, 0.75), "around": 0.9, "cell": cell}
-    for k, phase in enumerate(recipe.crops):
-        _train(task, f"crops-{k}", phase, out, recipe.seed + 10 * k, pictures, side=phase.side, **around)
+    _train(task, "crops", recipe.crops, out, recipe.seed, pictures, side=recipe.crops.side, **around)
     _train(task, "cells", recipe.cells, out, recipe.seed + 1, pictures, side=canvas, cell=cell)
     save_part(encoder, out, "cells")
     save_part(task.head, out, "cells_head")
@@ -140,6 +140,7 @@ def train_expert(recipe: ZooRecipe, out: Path) -> Measures:
     load_part(model.grounding, out, "masks")
     load_part(model.visual_tokens.vision_model, out, "vision")
     load_part(model.correspondence.semantic_model, out, "semantic")
+    model.to(default_device())  # teachers are no part of what is trained, and do not follow it there
     student = RadioModel(radio_config(recipe))
     teachers: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         "eva_clip": lambda pixels: grid(model.look(pixels)[:, 1:]),

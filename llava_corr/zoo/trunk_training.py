@@ -57,8 +57,8 @@ def name_table(pictures: LabelledPictures, out: Path, width: int) -> tuple[dict[
 def as_texts(
     tokenizer: PreTrainedTokenizerBase, dialogues: Sequence[Told], system: str, places: dict[Name, int]
 ) -> list[Text]:
-    """Dialogues as ids, with the place of every [SEG]'s name."""
-    names = ([-1 if name is None else places[name] for name in dialogue.names] for dialogue in dialogues)
+    """Dialogues as ids, with the place of every [SEG]'s name; -1 where no cell of a training picture shows it."""
+    names = ([-1 if name is None else places.get(name, -1) for name in dialogue.names] for dialogue in dialogues)
     return [Text(ids, row) for ids, row in zip(encode(tokenizer, dialogues, system), names, strict=True)]
 
 
@@ -77,7 +77,8 @@ def measure(
         logits = task.trunk.lm_head(hidden[start - 1 : -1])
         total += float(torch.nn.functional.cross_entropy(logits, ids[0, start:], reduction="sum"))
         count += len(text.ids) - start
-        at = (ids[0] == task.seg).nonzero()[:, 0]
+        names = torch.tensor(text.names)
+        at = (ids[0] == task.seg).nonzero()[:, 0][names >= 0]
         nearest = torch.cdist(task.projection(hidden[at - 1]), task.prompts).argmin(1)
-        hits, segs = hits + int((nearest == torch.tensor(text.names)).sum()), segs + len(at)
+        hits, segs = hits + int((nearest == names[names >= 0]).sum()), segs + len(at)
     return {"answer_loss": total / count, "nearest_name": hits / max(1, segs)}

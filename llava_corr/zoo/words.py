@@ -64,7 +64,7 @@ def _names(sample: Sample) -> Iterator[Name | None]:
 
 
 class Text(NamedTuple):
-    """Token ids of a whole dialogue, and the place of each [SEG]'s name in the table of prompts, -1 for None."""
+    """Token ids of a whole dialogue, and the place of each [SEG]'s name in the table of prompts; -1 for none."""
 
     ids: list[int]
     names: list[int]

@@ -14,8 +14,15 @@ from llava_corr.records import ImageRef, Mask, Sample, Target, Turn
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 50, 200)}
 
-# The tiny experiment with every number small enough for a test.
+# The tiny experiment from scratch, with every number small enough for a test.
 SMALL = [
+    "model.weights=null",
+    "training.lora=null",
+    "training.trainable=[all]",
+    "training.batch_size=8",
+    "training.learning_rate=1.0e-3",
+    "training.warmup_steps=30",
+    "training.losses.dice=4.0",
     "model.attention=sdpa",
     "model.random_frozen=true",
     "model.tokenizer.vocab_size=400",
