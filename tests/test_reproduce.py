@@ -1,0 +1,76 @@
+"""The reproduction's plan: rows differ in what they say and in nothing else, and none needs another but Calico."""
+
+import argparse
+import json
+
+import pytest
+
+from llava_corr import reproduce
+from llava_corr.config import load_config
+from llava_corr.errors import LlavaCorrError
+
+
+def arguments(tmp_path, *words):
+    parser = argparse.ArgumentParser()
+    reproduce.add_arguments(parser)
+    return parser.parse_args(["--out", str(tmp_path), *words])
+
+
+def overrides(command):
+    return dict(
+        word.split("=", 1)
+        for flag, word in zip(command, command[1:], strict=False)
+        if flag == "--set"  # the last one of a key counts
+    )
+
+
+def trainings(stages):
+    return {s.name.removeprefix("train: "): s.command for s in stages if s.name.startswith("train: ")}
+
+
+def test_stages_have_names_and_ends_of_their_own(tmp_path):
+    stages = reproduce.plan(arguments(tmp_path))
+    assert len({s.name for s in stages}) == len(stages) == len({s.done for s in stages})
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_compared_rows_share_steps_data_and_seed(tmp_path, seed):
+    found = trainings(reproduce.plan(arguments(tmp_path)))
+    rows = [overrides(found[f"{name}-{seed}"]) for name in reproduce.ROWS]
+    assert len(rows) == 11
+    for key in ("data.train", "training.max_steps", "seed"):
+        assert len({row[key] for row in rows}) == 1
+
+
+def test_every_row_is_a_configuration_of_its_own(tmp_path):
+    found = trainings(reproduce.plan(arguments(tmp_path, "--seeds", "0")))
+    models = {}
+    for name in reproduce.ROWS:
+        command = list(found[f"{name}-0"])
+        files = command[command.index("--config") + 1 : command.index("--set")]
+        config = load_config(files, [f"{k}={v}" for k, v in overrides(command).items() if k != "model.weights"])
+        models[name] = (config.model.model_dump_json(), config.training.trainable, config.data.blind)
+        assert config.name == f"{name}-0"
+    assert len(set(models.values())) == len(models)
+
+
+def test_one_row_brings_only_calico_of_its_seed(tmp_path):
+    stages = reproduce.plan(arguments(tmp_path, "--rows", "no_dino", "--seeds", "1"))
+    assert list(trainings(stages)) == ["main", "calico-1", "no_dino-1"]
+    (score,) = [s.command for s in stages if s.name == "score: no_dino-1 pairs"]
+    assert score[score.index("--against") + 1] == str(tmp_path / "calico-1" / "pairs.jsonl")
+
+
+def test_a_row_is_the_same_stage_whichever_others_are_asked_for(tmp_path):
+    whole = {s.name: s.command for s in reproduce.plan(arguments(tmp_path))}
+    alone = {s.name: s.command for s in reproduce.plan(arguments(tmp_path, "--rows", "lisa", "--seeds", "0"))}
+    assert alone == {name: whole[name] for name in alone}
+
+
+def test_specs_of_another_version_are_not_mixed_in(tmp_path):
+    reproduce.write_specs(tmp_path)
+    reproduce.write_specs(tmp_path)
+    path = tmp_path / "specs" / "sets.json"
+    path.write_text(json.dumps({"set_share": 0.5}))
+    with pytest.raises(LlavaCorrError, match="differs from today's"):
+        reproduce.write_specs(tmp_path)
