@@ -1,11 +1,13 @@
-# Everything a user needs: `make demo` and `make test` set up .venv themselves.
+# Everything a user needs: every target sets up .venv itself.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= runs/demo
+ZOO ?= runs/zoo
+REPRODUCTION ?= runs/reproduce
 export DS_BUILD_OPS = 0
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-long lint format setup clean
+.PHONY: demo zoo reproduce test test-long lint format setup clean
 
 setup: .venv/.ready
 
@@ -18,6 +20,15 @@ setup: .venv/.ready
 
 demo: setup  ## render a world, train, predict, score, write the page
 	$(BIN)/llava-corr demo --out $(DEMO)
+
+zoo: setup  ## train the tiny twins on the embedded world (up to 2 hours) and replace data/zoo by them
+	$(BIN)/llava-corr zoo --out $(ZOO)
+	rm -rf data/zoo
+	cp -r $(ZOO)/zoo data/zoo
+
+reproduce: setup  ## the paper's tables in miniature (hours; each row by itself: llava-corr reproduce --rows no_cem)
+	$(BIN)/llava-corr reproduce --out $(REPRODUCTION)
+	$(BIN)/llava-corr tables --out $(REPRODUCTION)
 
 test: setup  ## lint, types, tests
 	$(BIN)/ruff check .

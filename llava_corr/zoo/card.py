@@ -38,7 +38,8 @@ ABOUT = """Small models of the same classes as the released towers and trunk tha
 mask decoder) run on two CPU cores. The objectives are not those of the releases: the world's exact labels supervise
 them densely. They know nothing of photographs."""
 PARTS = """`radio/` holds RADIO's twin by itself; the rest is one model folder, after the alignment stage (Q-Former,
-f_V, [SEG] projection, trunk and mask decoder on single pictures with captions). CEM and CAMs start at zero."""
+f_V, [SEG] projection and mask decoder on single pictures with captions; the trunk is frozen). CEM and CAMs are not
+trained yet: they start at zero."""
 
 
 def card(recipe: ZooRecipe, measured: Mapping[str, Mapping[str, float]]) -> str:

@@ -91,7 +91,7 @@ def plan(args: argparse.Namespace) -> list[Stage]:
         "--config", "tiny/calico_align.yaml",
         *(w for value in (
             f"data.train={captions / 'train.jsonl'}", f"model.weights={out / 'start'}", f"output_dir={out}",
-            f"data.features={out / 'features'}",
+            f"data.features={out / 'features'}", f"training.max_steps={recipe.align_steps}",
         ) for w in ("--set", value)),
     ]  # fmt: skip
     return [
