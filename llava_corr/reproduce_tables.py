@@ -1,4 +1,8 @@
-"""The tables of a reproduction: means over seeds, paired verdicts that all seeds agree on, cost of every row."""
+"""``llava-corr tables``: the tables of a reproduction, as JSON and Markdown.
+
+A row is scored once a seed; a table shows the mean over seeds. Against Calico of the same seed the difference is
+paired over samples; it is "better" or "worse" only where every seed's 95 % interval says so, else "undecided".
+"""
 
 from __future__ import annotations
 
@@ -15,63 +19,80 @@ from .report.scores_file import ScoresFile, read_scores
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ("AP50", "mIoU", "Recall", "SS", "S-IoU", "mIoU_strict", "predictions_per_truth")
-COMPARED = ("AP50", "mIoU", "Recall", "SS", "S-IoU", "mIoU_strict")
+COLUMNS = ("AP50", "mIoU", "Recall", "SS", "S-IoU", "mIoU_strict")
+RATIO = "predictions_per_truth"
 TASKS = ("mean", "common_objects", "common_parts", "unique_parts")
-PERCENT = {name: 1.0 if name == "predictions_per_truth" else 100.0 for name in COLUMNS}
+# test set -> what its table shows
+SHOWN = {"none": ("false_segment_rate", "false_segment_rate_images")}
+# title of a table on the test pairs -> its rows, in order
+GROUPS = {
+    "Main results (Table 1)": (
+        "main", "calico", "glamm", "lisa", "cascade", "label-set-all-parts", "label-set-main-object", "prior-only",
+        "blind",
+    ),
+    "Ablations (Table 2)": ("calico", "no_qformer", "no_dino", "no_cem", "no_cam", "neither"),
+    "Number of CAMs (Figure 8)": ("one_cam", "calico", "three_cams"),
+}  # fmt: skip
+CONSISTENCY = ("swap", "partner")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder of llava-corr reproduce")
-    parser.add_argument("--results", type=Path, help="folder to write table.json and table.md into (default: --out)")
+    parser.add_argument("--results", type=Path, help="folder to write tables.json and tables.md into (default: --out)")
 
 
 def run(args: argparse.Namespace) -> int:
     found = collect(args.out)
     results = args.results or args.out
-    write_json(results / "table.json", found)
+    results.mkdir(parents=True, exist_ok=True)
+    write_json(results / "tables.json", found)
     text = markdown(found)
-    with atomic_write(results / "table.md") as handle:
+    with atomic_write(results / "tables.md") as handle:
         handle.write(text)
     logger.info("%s", text)
     return 0
 
 
 def collect(out: Path) -> dict[str, Any]:
-    """test set -> row -> what its seeds scored, how they compare with Calico, and what they cost.
+    """``tests``: test set -> row -> scores, comparison, cost; ``consistency``: check -> task -> metric.
 
     Raises:
         ReportError: there are no scores, or those of one test set rest on different samples.
     """
-    files = sorted((out / "scores").glob("*.json")) if (out / "scores").is_dir() else []
     grouped: dict[str, dict[str, dict[str, ScoresFile]]] = defaultdict(lambda: defaultdict(dict))
-    for path in files:
-        run_name, _, test = path.stem.rpartition("-")
-        row, _, seed = run_name.rpartition("-") if run_name.rpartition("-")[2].isdigit() else (run_name, "", "0")
+    for path in sorted((out / "scores").glob("*-*.json")):
+        name, _, test = path.stem.rpartition("-")
+        row, _, seed = name.rpartition("-")
+        row, seed = (row, seed) if seed.isdigit() else (name, "")
         grouped[test][row][seed] = read_scores(path)
     if not grouped:
         raise ReportError("no scores", where=str(out / "scores"), mend="run llava-corr reproduce first")
     for test, rows in grouped.items():
-        truths = {file.truth for seeds in rows.values() for file in seeds.values()}
-        if len(truths) > 1:
+        if len({file.truth for seeds in rows.values() for file in seeds.values()}) > 1:
             raise ReportError(f"scores on {test} rest on different samples", where=str(out), mend="score them anew")
-    return {
+    tests = {
         test: {row: _row(seeds) | {"cost": _cost(out, row, seeds)} for row, seeds in rows.items()}
         for test, rows in grouped.items()
     }
+    checks = {name: out / "scores" / f"{name}.json" for name in CONSISTENCY}
+    said = {name: read_json(path, ReportError)["tasks"] for name, path in checks.items() if path.exists()}
+    return {"tests": tests, "consistency": said}
 
 
 def _row(seeds: Mapping[str, ScoresFile]) -> dict[str, Any]:
+    first = next(iter(seeds.values()))
+    columns = {task: list(scores) for task, scores in first.columns.items()}
     return {
         "seeds": sorted(seeds),
-        "scores": {task: {c: _mean(_values(seeds, task, c)) for c in COLUMNS} for task in TASKS},
-        "intervals": {task: {c: _intervals(seeds, task, c) for c in COLUMNS} for task in TASKS},
-        "against": {task: {c: _verdict(seeds, task, c) for c in COMPARED} for task in TASKS},
+        "scores": {task: {c: _mean(_values(seeds, task, c)) for c in names} for task, names in columns.items()},
+        "intervals": {task: {c: _intervals(seeds, task, c) for c in names} for task, names in columns.items()},
+        "against": {task: {c: _verdict(seeds, task, c) for c in COLUMNS} for task in TASKS},
     }
 
 
 def _values(seeds: Mapping[str, ScoresFile], task: str, column: str) -> list[float]:
-    return [f.columns[task][column].value for f in seeds.values() if column in f.columns.get(task, {})]
+    found = (f.columns.get(task, {}).get(column) for f in seeds.values())
+    return [score.value for score in found if score is not None and score.value is not None]
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -84,7 +105,6 @@ def _intervals(seeds: Mapping[str, ScoresFile], task: str, column: str) -> list[
 
 
 def _verdict(seeds: Mapping[str, ScoresFile], task: str, column: str) -> dict[str, Any] | None:
-    """Paired differences of each seed; better or worse only where every seed says so."""
     found = [
         f.against.differences[task][column]
         for f in seeds.values()
@@ -100,27 +120,25 @@ def _verdict(seeds: Mapping[str, ScoresFile], task: str, column: str) -> dict[st
     }
 
 
-def _cost(out: Path, row: str, seeds: Iterable[str]) -> dict[str, Any]:
-    """Seconds of training and of answering, steps, and TFLOPs of a training sample, of rows that were trained."""
-    spent = (
-        read_json(out / "stages.json", ReportError).get("stage_seconds", {}) if (out / "stages.json").exists() else {}
-    )
-    runs = [(f"{row}-{seed}", out / f"{row}-{seed}" / "run.json") for seed in seeds]
-    runs = [(name, path) for name, path in runs if path.exists()]
-    facts = [read_json(path, ReportError) for _, path in runs]
-    answering = [spent[f"predict: {name} pairs"] for name, _ in runs if f"predict: {name} pairs" in spent]
+def _cost(out: Path, row: str, seeds: Iterable[str]) -> dict[str, Any] | None:
+    """Steps, seconds of training and of answering the pairs, and TFLOPs of a training sample, of a trained row."""
+    names = [f"{row}-{seed}" if seed else row for seed in seeds]
+    names = [name for name in names if (out / name / "run.json").exists()]
+    if not names:
+        return None
+    facts = [read_json(out / name / "run.json", ReportError) for name in names]
+    stages = out / "stages.json"
+    spent = read_json(stages, ReportError).get("stage_seconds", {}) if stages.exists() else {}
     return {
-        "steps": [fact.get("steps") for fact in facts],
+        "steps": facts[0].get("steps"),
         "train_seconds": _mean([fact["train_seconds"] for fact in facts if "train_seconds" in fact]),
-        "predict_seconds": _mean(answering),
-        "trainable_parameters": facts[0].get("trainable_parameters") if facts else None,
-        "teraflops": _teraflops(runs[0][1].parent / "config.yaml") if runs else None,
+        "predict_seconds": _mean([spent[key] for name in names if (key := f"predict: {name} pairs") in spent]),
+        "trainable_parameters": facts[0].get("trainable_parameters"),
+        "teraflops": _teraflops(out / names[0] / "config.yaml"),
     }
 
 
-def _teraflops(config: Path) -> float | None:
-    if not config.exists():
-        return None
+def _teraflops(config: Path) -> float:
     from .config import load_config
     from .models.sizes import measure
 
@@ -128,21 +146,81 @@ def _teraflops(config: Path) -> float | None:
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """A table for each test set: the mean of the tasks, and strict mIoU by task with verdicts."""
+    """All tables; scores are x 100, differences from Calico of the same seed in brackets."""
+    tests = found["tests"]
+    pairs = tests.get("pairs", {})
     blocks = []
-    for test, rows in found.items():
-        lines = [f"### {test}", "", f"| row | {' | '.join(COLUMNS)} |", f"|---|{'---|' * len(COLUMNS)}"]
-        for row, values in rows.items():
-            cells = [_cell(values["scores"]["mean"][c], c, values["against"]["mean"].get(c)) for c in COLUMNS]
-            lines.append(f"| {row} | {' | '.join(cells)} |")
-        blocks.append("\n".join(lines))
+    for title, names in GROUPS.items():
+        rows = {name: pairs[name] for name in names if name in pairs}
+        if rows:
+            blocks += [f"### {title}, mean of the tasks", _table(rows, "mean", (*COLUMNS, RATIO))]
+            blocks += [f"{title}, strict mIoU by task", _by_task(rows)]
+    for test, rows in tests.items():
+        if test != "pairs":
+            columns = SHOWN.get(test, (*COLUMNS, RATIO))
+            blocks += [f"### Test set: {test}", _table(rows, "mean", columns)]
+    if pairs:
+        blocks += ["### Cost", _costs(pairs)]
+    for name, tasks in found["consistency"].items():
+        blocks += [f"### Consistency: {name}", _consistency(tasks)]
     return "\n\n".join(blocks) + "\n"
 
 
-def _cell(value: float | None, column: str, against: Mapping[str, Any] | None) -> str:
+def _lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def _table(rows: Mapping[str, Any], task: str, columns: Sequence[str]) -> str:
+    return _lines(
+        ["row", *columns],
+        ([row, *(_cell(values, task, column) for column in columns)] for row, values in rows.items()),
+    )
+
+
+def _by_task(rows: Mapping[str, Any]) -> str:
+    return _lines(
+        ["row", *TASKS[1:]],
+        ([row, *(_cell(values, task, "mIoU_strict") for task in TASKS[1:])] for row, values in rows.items()),
+    )
+
+
+def _cell(values: Mapping[str, Any], task: str, column: str) -> str:
+    value = values["scores"].get(task, {}).get(column)
     if value is None:
         return "-"
-    text = f"{value * PERCENT[column]:.{2 if PERCENT[column] == 1 else 1}f}"
-    if against is None:
-        return text
-    return f"{text} ({against['difference'] * PERCENT[column]:+.1f}, {against['verdict']})"
+    scale = 1 if column == RATIO else 100
+    text = f"{scale * value:.{2 if scale == 1 else 1}f}"
+    against = values["against"].get(task, {}).get(column)
+    if against:
+        return f"{text} ({scale * against['difference']:+.1f}, {against['verdict']})"
+    spans = [span for span in values["intervals"][task][column] if span]
+    return f"{text} [{scale * spans[0][0]:.1f}, {scale * spans[0][1]:.1f}]" if len(spans) == 1 else text
+
+
+def _costs(rows: Mapping[str, Any]) -> str:
+    head = ["row", "steps", "training, s", "answering, s", "trained parameters", "TFLOPs a sample"]
+    costs = {row: values["cost"] for row, values in rows.items() if values["cost"]}
+    return _lines(head, ([row, *_cost_cells(cost)] for row, cost in costs.items()))
+
+
+def _cost_cells(cost: Mapping[str, Any]) -> list[str]:
+    formats = {
+        "steps": "{}", "train_seconds": "{:.0f}", "predict_seconds": "{:.0f}", "trainable_parameters": "{:,}",
+        "teraflops": "{:.4f}",
+    }  # fmt: skip
+    return [shape.format(cost[name]) if cost[name] is not None else "-" for name, shape in formats.items()]
+
+
+def _consistency(tasks: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            task,
+            name,
+            f"{score['value']:.3f}",
+            f"[{score['interval'][0]:.3f}, {score['interval'][1]:.3f}]",
+            str(score["n"]),
+        ]
+        for task, scores in tasks.items()
+        for name, score in scores.items()
+    ]
+    return _lines(["task", "measure", "value", "95 % interval", "n"], rows)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -19,7 +20,7 @@ def arguments(tmp_path, *words):
 def overrides(command):
     return dict(
         word.split("=", 1)
-        for flag, word in zip(command, command[1:], strict=False)
+        for flag, word in pairwise(command)
         if flag == "--set"  # the last one of a key counts
     )
 

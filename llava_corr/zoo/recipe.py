@@ -62,7 +62,9 @@ class ZooRecipe(Section):
     semantic: FitSection = Field(description="DINOv2's twin")
     expert: FitSection = Field(description="RADIO's twin")
     words: FitSection = Field(description="the trunk")
-    align_steps: int = Field(gt=0, description="of the alignment stage, whose other settings tiny/calico_align.yaml has")
+    align_steps: int = Field(
+        gt=0, description="of the alignment stage, whose other settings tiny/calico_align.yaml has"
+    )
 
 
 def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> ZooRecipe:

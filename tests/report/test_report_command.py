@@ -5,9 +5,8 @@ import json
 import re
 import shutil
 
-import numpy as np
 import pytest
-from drawn_pairs import make_data, predict
+from drawn_pairs import make_data, one_hot_cache, predict
 
 from llava_corr.benchmarks import command as score_command
 from llava_corr.errors import ConfigError, LlavaCorrError, PredictionError, ReportError, SampleError
@@ -21,15 +20,6 @@ def parse(module, *arguments):
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)
     return parser.parse_args([str(a) for a in arguments])
-
-
-def one_hot_cache(path, samples):
-    """Label vectors in place of the sentence model: any two labels are wholly unlike."""
-    from llava_corr.grammar import normalise_label
-
-    labels = sorted({normalise_label(t.phrase) for s in samples for t in s.targets})
-    with path.open("wb") as handle:
-        np.savez(handle, model="one-hot", labels=np.array(labels), vectors=np.eye(len(labels), dtype=np.float32))
 
 
 @pytest.fixture(scope="module")

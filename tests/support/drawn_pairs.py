@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from llava_corr.benchmarks.anatomy import DEFINITIONS, NAME_RULES
 from llava_corr.benchmarks.anatomy_facts import MEANING, Knowledge
 from llava_corr.benchmarks.anatomy_tables import cell_to_json, cross_tabulate, fates, named_first, row_to_json
-from llava_corr.grammar import build_question, ground, join_words, parse_answer, with_determiner
+from llava_corr.grammar import build_question, ground, join_words, normalise_label, parse_answer, with_determiner
 from llava_corr.records import ImageRef, Mask, Prediction, Sample, Score, Segment, Target, Turn
 from llava_corr.report.anatomy_file import AnatomyFile
 
@@ -176,3 +176,10 @@ def make_anatomy(samples: list[Sample], predictions: list[Prediction]) -> Anatom
         "masks": [row_to_json(row) for row in rows],
     }
     return AnatomyFile.model_validate(content)
+
+
+def one_hot_cache(path: Path, samples: list[Sample]) -> None:
+    """Label vectors in place of the sentence model: any two labels are wholly unlike."""
+    labels = sorted({normalise_label(t.phrase) for s in samples for t in s.targets})
+    with path.open("wb") as handle:
+        np.savez(handle, model="one-hot", labels=np.array(labels), vectors=np.eye(len(labels), dtype=np.float32))

@@ -1,0 +1,82 @@
+"""Tables of a reproduction from scores that the benchmark itself wrote."""
+
+import argparse
+import json
+
+import pytest
+from drawn_pairs import make_data, one_hot_cache, predict
+
+from llava_corr import reproduce_tables
+from llava_corr.benchmarks import command as score_command
+from llava_corr.errors import ReportError
+from llava_corr.record_files import write_records, write_samples
+
+SHIFTS = {"calico-0": 0, "calico-1": 2, "no_cam-0": 40, "no_cam-1": 40, "no_cem-0": 40, "no_cem-1": 2, "blind-0": 40}
+
+
+def parse(module, *arguments):
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    return parser.parse_args([str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """A folder like that of ``llava-corr reproduce``: answers are the truth, moved by some pixels."""
+    folder = tmp_path_factory.mktemp("reproduce")
+    samples, _ = make_data(folder, per_cell=3)
+    write_samples(folder / "test.jsonl", samples)
+    one_hot_cache(folder / "labels.npz", samples)
+    options = ["--samples", folder / "test.jsonl", "--text-model", "one-hot", "--resamples", 100]
+    options += ["--embeddings", folder / "labels.npz"]
+    for name, shift in SHIFTS.items():
+        write_records(folder / f"{name}.jsonl", [predict(s, shift) for s in samples])
+    for name in SHIFTS:
+        other = f"calico-{name[-1]}"
+        against = [] if name == other else ["--against", folder / f"{other}.jsonl", "--against-name", other]
+        words = ["--predictions", folder / f"{name}.jsonl", "--name", name, *against]
+        (folder / "scores").mkdir(exist_ok=True)
+        target = folder / "scores" / f"{name}-pairs.json"
+        score_command.run(parse(score_command, *options, *words, "--out", target))
+    return folder
+
+
+def test_means_over_seeds_and_verdicts_that_all_seeds_share(out):
+    rows = reproduce_tables.collect(out)["tests"]["pairs"]
+    stored = [json.loads((out / "scores" / f"no_cem-{k}-pairs.json").read_text()) for k in (0, 1)]
+    values = [file["columns"]["mean"]["mIoU_strict"]["value"] for file in stored]
+    assert rows["no_cem"]["scores"]["mean"]["mIoU_strict"] == pytest.approx(sum(values) / 2)
+    assert rows["no_cem"]["seeds"] == ["0", "1"]
+    assert rows["no_cam"]["against"]["mean"]["mIoU_strict"]["verdict"] == "worse"
+    assert rows["no_cem"]["against"]["mean"]["mIoU_strict"]["verdict"] == "undecided"  # one seed says worse, one equal
+    differences = [file["against"]["differences"]["mean"]["mIoU_strict"]["value"] for file in stored]
+    assert [value for value, _ in rows["no_cem"]["against"]["mean"]["mIoU_strict"]["of_each_seed"]] == differences
+    assert rows["calico"]["against"]["mean"]["mIoU_strict"] is None
+
+
+def test_the_page_holds_every_row_once_a_table(out, tmp_path):
+    args = parse(reproduce_tables, "--out", out, "--results", tmp_path / "results")
+    assert reproduce_tables.run(args) == 0
+    text = (tmp_path / "results" / "tables.md").read_text()
+    ablations = text.split("### Ablations (Table 2), mean of the tasks")[1].split("###")[0].split("strict mIoU by")[0]
+    assert [line.split("|")[1].strip() for line in ablations.splitlines() if line.startswith("| ")][2:] == [
+        "calico", "no_cem", "no_cam",
+    ]  # fmt: skip
+    assert "worse)" in ablations
+    assert json.loads((tmp_path / "results" / "tables.json").read_text()).keys() == {"tests", "consistency"}
+
+
+def test_other_samples_are_not_compared(out, tmp_path):
+    (tmp_path / "scores").mkdir()
+    for name in ("calico-0", "blind-0"):
+        value = json.loads((out / "scores" / f"{name}-pairs.json").read_text())
+        if name == "blind-0":
+            value["truth"] = "another"
+        (tmp_path / "scores" / f"{name}-pairs.json").write_text(json.dumps(value))
+    with pytest.raises(ReportError, match="different samples"):
+        reproduce_tables.collect(tmp_path)
+
+
+def test_without_scores_there_is_nothing_to_tabulate(tmp_path):
+    with pytest.raises(ReportError, match="no scores"):
+        reproduce_tables.collect(tmp_path)
