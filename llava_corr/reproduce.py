@@ -125,10 +125,9 @@ def _data(args: argparse.Namespace) -> list[Stage]:
         return Stage(f"data: {name}", command, data / name / f"{split}_build.json")
 
     stages.append(build("train", world, "train", args.train_samples))
-    if any(ROWS[name].patches for name in args.rows):
-        count = ["--count", str(16 * args.align_steps), "--out", str(data / "alignment"), "--seed", "1"]
-        command = [TOOL, "data", "--dataset", "grand", "--world", str(world), "--split", "train", *count]
-        stages.append(Stage("data: alignment", command, data / "alignment" / "train_build.json"))
+    count = ["--count", str(16 * args.align_steps), "--out", str(data / "alignment"), "--seed", "1"]
+    command = [TOOL, "data", "--dataset", "grand", "--world", str(world), "--split", "train", *count]
+    stages.append(Stage("data: alignment", command, data / "alignment" / "train_build.json"))
     for name in TESTS:
         count = args.test_samples if name == "pairs" else args.test_samples // 3
         spec = ["--spec", str(args.out / "specs" / f"{name}.json")]
@@ -144,6 +143,10 @@ def _training_samples(args: argparse.Namespace) -> Path:
     return args.out / "data" / "train" / "train.jsonl"
 
 
+def _single_pictures(args: argparse.Namespace) -> Path:
+    return args.out / "data" / "alignment" / "train.jsonl"
+
+
 def _sets(args: argparse.Namespace, *overrides: str) -> list[str]:
     values = [
         f"data.train={_training_samples(args)}",
@@ -157,8 +160,9 @@ def _sets(args: argparse.Namespace, *overrides: str) -> list[str]:
 
 def _features(args: argparse.Namespace, name: str, *overrides: str) -> Stage:
     """Of every training picture, as all towers see it: rows without DINOv2 leave its features alone."""
-    folder = args.out / name
-    command = [TOOL, "cache", "--config", BASE, *_sets(args, f"data.features={folder}", *overrides)]
+    folder, single = args.out / name, _single_pictures(args)
+    sets = _sets(args, f"data.features={folder}", f"data.validation={single}", *overrides)
+    command = [TOOL, "cache", "--config", BASE, *sets]
     return Stage(name, command, folder / "build.json")
 
 
@@ -205,7 +209,7 @@ def _align(args: argparse.Namespace, name: str, row: Row, seed: int) -> Stage:
     """The projection of patches alone learns on single pictures with captions, as the released models' has."""
     own = [f"name={name}-align", f"seed={seed}", f"training.max_steps={args.align_steps}", "training.lora=null"]
     own += ["training.trainable=[visual_tokens.projection]", f"model.weights={ZOO}", "data.picture_groups=1"]
-    own += ["training.learning_rate=1.0e-3", f"data.train={args.out / 'data' / 'alignment' / 'train.jsonl'}"]
+    own += ["training.learning_rate=1.0e-3", f"data.train={_single_pictures(args)}"]
     return _training(f"{name}-align", [BASE, *row.overlays], _sets(args, *own), args.out / f"{name}-align")
 
 
