@@ -1,0 +1,33 @@
+"""The reproduction from an empty folder to its tables, with every number as small as it can be."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+TOOL = str(Path(sys.executable).parent / "llava-corr")
+SMALL = {
+    "rows": "no_qformer no_dino glamm blind", "seeds": "0", "images": "20", "test-images": "24", "train-samples": "60",
+    "test-samples": "60", "steps": "2", "align-steps": "2", "main-steps": "2", "set": "training.batch_size=2",
+}  # fmt: skip
+
+
+def test_every_kind_of_row_ends_in_the_tables(tmp_path):
+    options = [word for name, value in SMALL.items() for word in (f"--{name}", *value.split())]
+    command = [TOOL, "reproduce", "--out", str(tmp_path / "out"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    tables = [TOOL, "tables", "--out", str(tmp_path / "out"), "--results", str(tmp_path / "results")]
+    assert subprocess.run(tables, capture_output=True, check=False).returncode == 0
+    found = json.loads((tmp_path / "results" / "tables.json").read_text())
+    assert set(found["tests"]) == {"pairs", "sets", "none", "unseen"}
+    assert set(found["tests"]["pairs"]) == {
+        "main", "calico", "no_qformer", "no_dino", "glamm", "blind", "prior-only", "label-set-all-parts",
+        "label-set-main-object", "cascade",
+    }  # fmt: skip
+    assert set(found["consistency"]) == {"swap", "partner"}
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.stderr.count("finished earlier") == done.stderr.count(": done")
