@@ -75,8 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train-samples", type=int, default=24000)
     parser.add_argument("--test-images", type=int, default=500, help="test pictures per flavour")
     parser.add_argument("--test-samples", type=int, default=1500, help="test pairs; other test sets have a third of it")
-    parser.add_argument("--steps", type=int, default=800, help="of every compared row")
-    parser.add_argument("--align-steps", type=int, default=600, help="for rows whose visual tokens are patches")
+    parser.add_argument("--steps", type=int, default=600, help="of every compared row")
+    parser.add_argument("--align-steps", type=int, default=400, help="for rows whose visual tokens are patches")
     parser.add_argument("--main-steps", type=int, default=4000, help="of the main row, which is compared with no other")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override for all trainings")
 
