@@ -40,7 +40,7 @@ def main() -> None:
     scores = read_scores(demo / "tiny-calico" / "scores.json").columns["common_objects"]["mIoU_strict"]
     answers = {p.sample_id: p for p in iter_predictions(demo / "tiny-calico" / "predictions.jsonl")}
     chosen = [c for c in choose_samples(pairs, scores.per_sample or {}, 1, seed=0) if c.band in BANDS[:2]]
-    cards = [build_card(choice, answers.get(choice.sample.id), "answer", []) for choice in chosen]
+    cards = [build_card(choice, [("answer", answers.get(choice.sample.id))], []) for choice in chosen]
     tiles = [picture for card in cards for row in card.pictures for picture in row]
     captions = [f"{p.caption} ({card.band})" for card in cards for row in card.pictures for p in row]
     save("demo.jpg", contact_sheet([t.pixels for t in tiles], captions, columns=6, cell=200))
