@@ -13,14 +13,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from .files import resource
-from .stages import DEEPSPEED, TOOL, Spent, Stage, run_stages
+from .stages import MODEL, TOOL, TRAIN, Spent, Stage, overrides, run_stages
+from .training.cache_command import WHOLE
 from .training.runs import update_run
 from .zoo.recipe import load_recipe
 
 logger = logging.getLogger(__name__)
-
-MODEL = Path("model", "config.json")  # of a run: its model is written whole or not at all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +49,8 @@ def plan(args: argparse.Namespace) -> list[Stage]:
         config = _experiment(out, data, name, own)
         predictions = run / "predictions.jsonl"
         stages += [
-            Stage(f"features: {name}", [*tool, "cache", *config], features / "build.json"),
-            Stage(f"train: {name}", [DEEPSPEED, str(resource("scripts", "train.py")), *config], run / MODEL),
+            Stage(f"features: {name}", [*tool, "cache", *config], features / WHOLE),
+            Stage(f"train: {name}", [*TRAIN, *config], run / MODEL),
             Stage(
                 f"predict: {name}",
                 [*tool, "predict", "--run", str(run), "--samples", test, "--out", str(predictions)],
@@ -87,10 +85,10 @@ def _data(tool: Sequence[str], world: Path, data: Path, split: str, count: int, 
     return [*tool, "data", *where, "--split", split, "--count", str(count)]
 
 
-def _experiment(out: Path, data: Path, name: str, overrides: Sequence[str]) -> list[str]:
+def _experiment(out: Path, data: Path, name: str, own: Sequence[str]) -> list[str]:
     """The words by which caching and training know an experiment."""
-    sets = [f"data.train={data / 'train.jsonl'}", f"output_dir={out}", *overrides]
-    return ["--config", f"tiny/{name}.yaml", *(word for value in sets for word in ("--set", value))]
+    sets = [f"data.train={data / 'train.jsonl'}", f"output_dir={out}", *own]
+    return ["--config", f"tiny/{name}.yaml", *overrides(sets)]
 
 
 def _anatomy(tool: Sequence[str], out: Path, data: Path, hidden: Path, anatomy: Path) -> list[str]:

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .files import read_json, resource, write_json
-from .stages import DEEPSPEED, TOOL, Stage, StageError, run_stages
+from .files import read_json, write_json
+from .stages import MODEL, TOOL, TRAIN, Stage, StageError, overrides, run_stages
+from .training.cache_command import WHOLE
 from .zoo.recipe import load_recipe
 
 logger = logging.getLogger(__name__)
 
 BASE, ZOO = "tiny/calico.yaml", "data/zoo"
-WHOLE = Path("model", "config.json")  # of a run: its model is written whole or not at all
 
 
 @dataclass(frozen=True)
@@ -147,23 +147,23 @@ def _single_pictures(args: argparse.Namespace) -> Path:
     return args.out / "data" / "alignment" / "train.jsonl"
 
 
-def _sets(args: argparse.Namespace, *overrides: str) -> list[str]:
+def _sets(args: argparse.Namespace, *own: str) -> list[str]:
     values = [
         f"data.train={_training_samples(args)}",
         f"data.features={args.out / 'features'}",
         f"output_dir={args.out}",
         *args.set,
-        *overrides,
+        *own,
     ]
-    return [word for value in values for word in ("--set", value)]
+    return overrides(values)
 
 
-def _features(args: argparse.Namespace, name: str, *overrides: str) -> Stage:
+def _features(args: argparse.Namespace, name: str, *own: str) -> Stage:
     """Of every training picture, as all towers see it: rows without DINOv2 leave its features alone."""
     folder, single = args.out / name, _single_pictures(args)
-    sets = _sets(args, f"data.features={folder}", f"data.validation={single}", *overrides)
+    sets = _sets(args, f"data.features={folder}", f"data.validation={single}", *own)
     command = [TOOL, "cache", "--config", BASE, *sets]
-    return Stage(name, command, folder / "build.json")
+    return Stage(name, command, folder / WHOLE)
 
 
 def _main(args: argparse.Namespace) -> list[Stage]:
@@ -214,8 +214,8 @@ def _align(args: argparse.Namespace, name: str, row: Row, seed: int) -> Stage:
 
 
 def _training(name: str, configs: Sequence[str], sets: Sequence[str], folder: Path) -> Stage:
-    command = [DEEPSPEED, str(resource("scripts", "train.py")), "--config", *configs, *sets]
-    return Stage(f"train: {name}", command, folder / WHOLE)
+    command = [*TRAIN, "--config", *configs, *sets]
+    return Stage(f"train: {name}", command, folder / MODEL)
 
 
 def _predict(args: argparse.Namespace, name: str, samples: str, out: Path) -> list[str]:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from .errors import LlavaCorrError
-from .files import append_line, read_json, write_json, write_lines
+from .files import append_line, read_json, resource, write_json, write_lines
 
 logger = logging.getLogger(__name__)
 BAR = re.compile(r"\d+%\|")
@@ -30,7 +30,13 @@ BAR = re.compile(r"\d+%\|")
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "10000000000"}
 # How tools of this package and launchers are called from within.
 TOOL = str(Path(sys.executable).parent / "llava-corr")
-DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
+TRAIN = (str(Path(sys.executable).parent / "deepspeed"), str(resource("scripts", "train.py")))
+MODEL = Path("model", "config.json")  # of a run: its model is written whole or not at all
+
+
+def overrides(values: Iterable[str]) -> list[str]:
+    """``--set KEY=VALUE`` for each."""
+    return [word for value in values for word in ("--set", value)]
 
 
 class StageError(LlavaCorrError):

@@ -15,11 +15,9 @@ from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.scratch import start_positions
 from ..models.trunks.vicuna import VicunaTrunk
 from .card import card
-from .command import measures
+from .command import ALIGNED, measures
 from .recipe import ZooRecipe
 from .towers_training import load_part, sizes
-
-ALIGNED = "tiny-calico-align"  # the alignment stage's run
 
 
 def assemble(recipe: ZooRecipe, out: Path) -> dict[str, float]:

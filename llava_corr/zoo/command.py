@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..files import read_json, resource, write_json
-from ..stages import DEEPSPEED, TOOL, Stage, StageError, run_stages
+from ..files import read_json, write_json
+from ..stages import MODEL, TOOL, TRAIN, Stage, StageError, overrides, run_stages
+from ..training.cache_command import WHOLE
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ STAGES = {
 }
 
 
-DONE = Path("model", "config.json")  # of a run: its model is written whole or not at all
+ALIGNED = "tiny-calico-align"  # the alignment stage's run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +78,7 @@ def plan(args: argparse.Namespace) -> list[Stage]:
 
     out: Path = args.out
     recipe = load_recipe(args.config, args.set)
-    sets = [word for value in args.set for word in ("--set", value)]
+    sets = overrides(args.set)
 
     def own(name: str) -> Stage:
         command = [TOOL, "zoo", "--config", args.config, "--out", str(out), *sets, "--stage", name]
@@ -89,20 +90,16 @@ def plan(args: argparse.Namespace) -> list[Stage]:
     grand = ["--dataset", "grand", "--world", str(world), "--split", "train", "--count", str(recipe.captions)]
     align = [
         "--config", "tiny/calico_align.yaml",
-        *(w for value in (
+        *overrides((
             f"data.train={captions / 'train.jsonl'}", f"model.weights={out / 'start'}", f"output_dir={out}",
             f"data.features={out / 'features'}", f"training.max_steps={recipe.align_steps}",
-        ) for w in ("--set", value)),
+        )),
     ]  # fmt: skip
     return [
         Stage("world", [TOOL, "world", "--out", str(world), *counts, *kinds], world / "world.json"),
         *(own(name) for name in STAGES if name not in ("release",)),
         Stage("captions", [TOOL, "data", *grand, "--out", str(captions)], captions / "train_build.json"),
-        Stage("features", [TOOL, "cache", *align], out / "features" / "build.json"),
-        Stage(
-            "align",
-            [DEEPSPEED, str(resource("scripts", "train.py")), *align],
-            out / "tiny-calico-align" / "model" / "config.json",
-        ),
+        Stage("features", [TOOL, "cache", *align], out / "features" / WHOLE),
+        Stage("align", [*TRAIN, *align], out / ALIGNED / MODEL),
         own("release"),
     ]
