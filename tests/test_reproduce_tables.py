@@ -1,9 +1,9 @@
 """Tables of a reproduction from scores that the benchmark itself wrote."""
 
-import argparse
 import json
 
 import pytest
+from command_line import parse
 from drawn_pairs import make_data, one_hot_cache, predict
 
 from llava_corr import reproduce_tables
@@ -12,12 +12,6 @@ from llava_corr.errors import ReportError
 from llava_corr.record_files import write_records, write_samples
 
 SHIFTS = {"calico-0": 0, "calico-1": 2, "no_cam-0": 40, "no_cam-1": 40, "no_cem-0": 40, "no_cem-1": 2, "blind-0": 40}
-
-
-def parse(module, *arguments):
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    return parser.parse_args([str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """From files to the page, with scores that the benchmark itself wrote; broken files are named."""
 
-import argparse
 import json
 import re
 import shutil
 
 import pytest
+from command_line import parse
 from drawn_pairs import make_data, one_hot_cache, predict
 
 from llava_corr.benchmarks import command as score_command
@@ -14,12 +14,6 @@ from llava_corr.record_files import write_records, write_samples
 from llava_corr.report import command
 from llava_corr.report.command import load_inputs, read_log
 from llava_corr.report.scores_file import merge_scores, read_scores
-
-
-def parse(module, *arguments):
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    return parser.parse_args([str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 """Two runs side by side: the page shows both answers once per sample, the most disagreement first."""
 
-import argparse
 import json
 import re
 
 import numpy as np
 import pytest
-from drawn_pairs import make_data, predict
+from command_line import parse
+from drawn_pairs import make_data, one_hot_cache, predict
 from html_page import Page
 from toy_mixedparts import answer, box, random_data, sample, segment
 
@@ -22,12 +22,6 @@ from llava_corr.report.pair import PairInputs, write_pair
 OBJECTS = "The images show these objects."
 LEFT, RIGHT = box(0, 0, 8, 8), box(12, 8, 20, 16)
 HALF = box(0, 0, 8, 4)
-
-
-def parse(module, *arguments):
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    return parser.parse_args([str(a) for a in arguments])
 
 
 # ---- disagreement ----------------------------------------------------------------------------------------------------
@@ -107,9 +101,7 @@ def folder(tmp_path_factory):
     write_samples(root / "s.jsonl", samples)
     write_records(root / "a.jsonl", ours)
     write_records(root / "b.jsonl", [predict(s, 20 if k % 2 else 5) for k, s in enumerate(samples)][1:])
-    labels = sorted({normalise_label(t.phrase) for s in samples for t in s.targets})
-    with (root / "labels.npz").open("wb") as handle:
-        np.savez(handle, model="one-hot", labels=np.array(labels), vectors=np.eye(len(labels), dtype=np.float32))
+    one_hot_cache(root / "labels.npz", samples)
     base = ["--samples", root / "s.jsonl", "--text-model", "one-hot", "--embeddings", root / "labels.npz"]
     base += ["--resamples", 20]
     for own, other, out in (("a", "b", "ab"), ("b", "a", "ba"), ("a", None, "a"), ("b", None, "b")):
