@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import read_json, write_json
+from .reproduce_order import CLAIMS
 from .stages import MODEL, TOOL, TRAIN, Stage, StageError, overrides, run_stages
 from .training.cache_command import WHOLE
 from .zoo.recipe import load_recipe
@@ -109,6 +110,7 @@ def plan(args: argparse.Namespace) -> list[Stage]:
     for seed in args.seeds:
         for name in dict.fromkeys(["calico", *args.rows]):
             stages += _row(args, name, ROWS[name], seed)
+        stages += _comparisons(args, seed)
     return [*stages, *_baselines(args)]
 
 
@@ -205,6 +207,17 @@ def _row(args: argparse.Namespace, key: str, row: Row, seed: int) -> list[Stage]
     return [*stages, *_answers(args, name, "pairs", None if key == "calico" else f"calico-{seed}")]
 
 
+def _comparisons(args: argparse.Namespace, seed: int) -> list[Stage]:
+    """Of the rows that the paper compares with each other, beside those with Calico."""
+    stages = []
+    for claim in CLAIMS:
+        if claim.better != "calico" and {claim.better, claim.worse} <= set(args.rows):
+            first, second = (f"{row}-{seed}" for row in (claim.better, claim.worse))
+            target = claim.file(args.out / "scores", seed)
+            stages.append(_score(args, first, "pairs", args.out / first / "pairs.jsonl", second, target))
+    return stages
+
+
 def _align(args: argparse.Namespace, name: str, row: Row, seed: int) -> Stage:
     """The projection of patches alone learns on single pictures with captions, as the released models' has."""
     own = [f"name={name}-align", f"seed={seed}", f"training.max_steps={args.align_steps}", "training.lora=null"]
@@ -228,13 +241,17 @@ def _answers(args: argparse.Namespace, name: str, test: str, against: str | None
     return [predict, _score(args, name, test, out, against)]
 
 
-def _score(args: argparse.Namespace, name: str, test: str, predictions: Path, against: str | None = None) -> Stage:
-    scores = args.out / "scores" / f"{name}-{test}.json"
+def _score(
+    args: argparse.Namespace, name: str, test: str, predictions: Path, against: str | None, extra: Path | None = None
+) -> Stage:
+    """Scores of a row; or, in a file of its own (``extra``), once more against another row."""
+    title = f"score: {name} against {against}" if extra else f"score: {name} {test}"
+    scores = extra or args.out / "scores" / f"{name}-{test}.json"
     command = [TOOL, "score", "--samples", _asked(args, test), "--predictions", str(predictions)]
     command += ["--name", name, "--out", str(scores)]
     if against:
         command += ["--against", str(args.out / against / f"{test}.jsonl"), "--against-name", against]
-    return Stage(f"score: {name} {test}", command, scores)
+    return Stage(title, command, scores)
 
 
 def _baselines(args: argparse.Namespace) -> list[Stage]:

@@ -16,6 +16,7 @@ from typing import Any
 from .errors import ReportError
 from .files import atomic_write, read_json, write_json
 from .report.scores_file import ScoresFile, read_scores
+from .reproduce_order import METRICS, order
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def collect(out: Path) -> dict[str, Any]:
-    """``tests``: test set -> row -> scores, comparison, cost; ``consistency``: check -> task -> metric.
+    """``tests``: test set -> row -> scores, comparison, cost; ``consistency``: check -> task -> metric; ``order``: the
+    paper's claims about its ablations.
 
     Raises:
         ReportError: there are no scores, or those of one test set rest on different samples.
@@ -76,7 +78,8 @@ def collect(out: Path) -> dict[str, Any]:
     }
     checks = {name: out / "scores" / f"{name}.json" for name in CONSISTENCY}
     said = {name: read_json(path, ReportError)["tasks"] for name, path in checks.items() if path.exists()}
-    return {"tests": tests, "consistency": said}
+    seeds = sorted({seed for row in grouped.get("pairs", {}).values() for seed in row if seed})
+    return {"tests": tests, "consistency": said, "order": order(out / "scores", seeds)}
 
 
 def _row(seeds: Mapping[str, ScoresFile]) -> dict[str, Any]:
@@ -121,7 +124,7 @@ def _verdict(seeds: Mapping[str, ScoresFile], task: str, column: str) -> dict[st
 
 
 def _cost(out: Path, row: str, seeds: Iterable[str]) -> dict[str, Any] | None:
-    """Steps, seconds of training and of answering the pairs, and TFLOPs of a training sample, of a trained row."""
+    """Steps, seconds of training and of answering the pairs, and what a pair takes, of a trained row."""
     names = [f"{row}-{seed}" if seed else row for seed in seeds]
     names = [name for name in names if (out / name / "run.json").exists()]
     if not names:
@@ -134,15 +137,17 @@ def _cost(out: Path, row: str, seeds: Iterable[str]) -> dict[str, Any] | None:
         "train_seconds": _mean([fact["train_seconds"] for fact in facts if "train_seconds" in fact]),
         "predict_seconds": _mean([spent[key] for name in names if (key := f"predict: {name} pairs") in spent]),
         "trainable_parameters": facts[0].get("trainable_parameters"),
-        "teraflops": _teraflops(out / names[0] / "config.yaml"),
+        **_size(out / names[0] / "config.yaml"),
     }
 
 
-def _teraflops(config: Path) -> float:
+def _size(config: Path) -> dict[str, Any]:
+    """Tokens of an image in the trunk, and TFLOPs of one forward over two images, frozen towers included."""
     from .config import load_config
     from .models.sizes import measure
 
-    return float(measure(load_config(config)).to_json()["teraflops_per_sample"])
+    size = measure(load_config(config)).to_json()
+    return {"tokens_per_image": size["tokens_per_image"], "teraflops": size["teraflops_per_sample"]}
 
 
 def markdown(found: Mapping[str, Any]) -> str:
@@ -155,6 +160,8 @@ def markdown(found: Mapping[str, Any]) -> str:
         if rows:
             blocks += [f"### {title}, mean of the tasks", _table(rows, "mean", (*COLUMNS, RATIO))]
             blocks += [f"{title}, strict mIoU by task", _by_task(rows)]
+    if found["order"]:
+        blocks += ["### The paper's order of its ablations, mean of the tasks", _order(found["order"])]
     for test, rows in tests.items():
         if test != "pairs":
             columns = SHOWN.get(test, (*COLUMNS, RATIO))
@@ -180,25 +187,55 @@ def _table(rows: Mapping[str, Any], task: str, columns: Sequence[str]) -> str:
 def _by_task(rows: Mapping[str, Any]) -> str:
     return _lines(
         ["row", *TASKS[1:]],
-        ([row, *(_cell(values, task, "mIoU_strict") for task in TASKS[1:])] for row, values in rows.items()),
+        (
+            [row, *(_cell(values, task, "mIoU_strict", spans=True) for task in TASKS[1:])]
+            for row, values in rows.items()
+        ),
     )
 
 
-def _cell(values: Mapping[str, Any], task: str, column: str) -> str:
+def _order(claims: Sequence[Mapping[str, Any]]) -> str:
+    """The difference in favour of each claim, of each seed."""
+
+    def result(claim: Mapping[str, Any], metric: str) -> str:
+        said = claim["metrics"][metric]
+        return f"{said['verdict']}: {_differences(said['of_each_seed'])}" if said["of_each_seed"] else "-"
+
+    return _lines(
+        ["better, says the paper", "than", "by mIoU there", *METRICS],
+        (
+            [c["better"], c["worse"], "-" if c["paper"] is None else f"{c['paper']:+.1f}"]
+            + [result(c, metric) for metric in METRICS]
+            for c in claims
+        ),
+    )
+
+
+def _differences(of_each_seed: Sequence[Any]) -> str:
+    def span(interval: Sequence[float] | None) -> str:
+        return f" [{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]" if interval else ""
+
+    return "; ".join(f"{100 * value:+.1f}{span(interval)}" for value, interval in of_each_seed)
+
+
+def _cell(values: Mapping[str, Any], task: str, column: str, *, spans: bool = False) -> str:
+    """A score with its own interval, or with the difference from Calico; ``spans``: that of each seed."""
     value = values["scores"].get(task, {}).get(column)
     if value is None:
         return "-"
     scale = 1 if column == RATIO else 100
     text = f"{scale * value:.{2 if scale == 1 else 1}f}"
     against = values["against"].get(task, {}).get(column)
+    if against and spans:
+        return f"{text} ({against['verdict']}: {_differences(against['of_each_seed'])})"
     if against:
         return f"{text} ({scale * against['difference']:+.1f}, {against['verdict']})"
-    spans = [span for span in values["intervals"][task][column] if span]
-    return f"{text} [{scale * spans[0][0]:.1f}, {scale * spans[0][1]:.1f}]" if len(spans) == 1 else text
+    own = [span for span in values["intervals"][task][column] if span]
+    return f"{text} [{scale * own[0][0]:.1f}, {scale * own[0][1]:.1f}]" if len(own) == 1 else text
 
 
 def _costs(rows: Mapping[str, Any]) -> str:
-    head = ["row", "steps", "training, s", "answering, s", "trained parameters", "TFLOPs a sample"]
+    head = ["row", "steps", "training, s", "answering, s", "trained parameters", "tokens an image", "TFLOPs a pair"]
     costs = {row: values["cost"] for row, values in rows.items() if values["cost"]}
     return _lines(head, ([row, *_cost_cells(cost)] for row, cost in costs.items()))
 
@@ -206,7 +243,7 @@ def _costs(rows: Mapping[str, Any]) -> str:
 def _cost_cells(cost: Mapping[str, Any]) -> list[str]:
     formats = {
         "steps": "{}", "train_seconds": "{:.0f}", "predict_seconds": "{:.0f}", "trainable_parameters": "{:,}",
-        "teraflops": "{:.4f}",
+        "tokens_per_image": "{}", "teraflops": "{:.5f}",
     }  # fmt: skip
     return [shape.format(cost[name]) if cost[name] is not None else "-" for name, shape in formats.items()]
 

@@ -62,6 +62,16 @@ def test_one_row_brings_only_calico_of_its_seed(tmp_path):
     assert score[score.index("--against") + 1] == str(tmp_path / "calico-1" / "pairs.jsonl")
 
 
+def test_rows_that_the_paper_compares_are_scored_against_each_other(tmp_path):
+    stages = reproduce.plan(arguments(tmp_path, "--seeds", "1", "--rows", "neither", "no_cem", "no_cam"))
+    found = {s.name: s.command for s in stages if " against " in s.name}
+    assert list(found) == ["score: no_cam-1 against neither-1", "score: neither-1 against no_cem-1"]
+    command = found["score: neither-1 against no_cem-1"]
+    assert command[command.index("--predictions") + 1] == str(tmp_path / "neither-1" / "pairs.jsonl")
+    assert command[command.index("--against") + 1] == str(tmp_path / "no_cem-1" / "pairs.jsonl")
+    assert not [s for s in reproduce.plan(arguments(tmp_path, "--rows", "no_cem")) if " against " in s.name]
+
+
 def test_a_row_is_the_same_stage_whichever_others_are_asked_for(tmp_path):
     whole = {s.name: s.command for s in reproduce.plan(arguments(tmp_path))}
     alone = {s.name: s.command for s in reproduce.plan(arguments(tmp_path, "--rows", "lisa", "--seeds", "0"))}

@@ -1,6 +1,7 @@
 """Tables of a reproduction from scores that the benchmark itself wrote."""
 
 import json
+import shutil
 
 import pytest
 from command_line import parse
@@ -48,6 +49,22 @@ def test_means_over_seeds_and_verdicts_that_all_seeds_share(out):
     assert rows["calico"]["against"]["mean"]["mIoU_strict"] is None
 
 
+def test_the_paper_s_order_is_confirmed_denied_or_undecided(out, tmp_path):
+    folder = shutil.copytree(out / "scores", tmp_path / "scores")
+    (folder / "order").mkdir()
+    for seed in (0, 1):  # the moved masks in the place of the row that the paper has ahead
+        shutil.copy(folder / f"no_cam-{seed}-pairs.json", folder / "order" / f"neither-no_cem-{seed}.json")
+    claims = {(c["better"], c["worse"]): c for c in reproduce_tables.collect(tmp_path)["order"]}
+    assert set(claims) == {("calico", "no_cam"), ("calico", "no_cem"), ("neither", "no_cem")}
+    verdicts = [claim["metrics"]["mIoU_strict"]["verdict"] for claim in claims.values()]
+    assert dict(zip(claims, verdicts, strict=True)) == {
+        ("calico", "no_cam"): "confirmed", ("calico", "no_cem"): "undecided", ("neither", "no_cem"): "denied",
+    }  # fmt: skip
+    (value, (low, high)), _ = claims["calico", "no_cam"]["metrics"]["mIoU_strict"]["of_each_seed"]
+    stored = json.loads((folder / "no_cam-0-pairs.json").read_text())["against"]["differences"]["mean"]["mIoU_strict"]
+    assert (value, low, high) == (-stored["value"], -stored["interval"][1], -stored["interval"][0])
+
+
 def test_the_page_holds_every_row_once_a_table(out, tmp_path):
     args = parse(reproduce_tables, "--out", out, "--results", tmp_path / "results")
     assert reproduce_tables.run(args) == 0
@@ -57,7 +74,7 @@ def test_the_page_holds_every_row_once_a_table(out, tmp_path):
         "calico", "no_cem", "no_cam",
     ]  # fmt: skip
     assert "worse)" in ablations
-    assert json.loads((tmp_path / "results" / "tables.json").read_text()).keys() == {"tests", "consistency"}
+    assert json.loads((tmp_path / "results" / "tables.json").read_text()).keys() == {"tests", "consistency", "order"}
 
 
 def test_other_samples_are_not_compared(out, tmp_path):

@@ -64,10 +64,15 @@ class Sizes:
             "parameters_with_text_branch": self.parameters + self.left_out,
             "trained": self.trained,
             "tokens_per_image": self.tokens_per_image,
-            "teraflops": {name: round(value / 1e12, 3) for name, value in self.flops.items()},
-            "teraflops_per_sample": round(sum(self.flops.values()) / 1e12, 3),
+            "teraflops": {name: _tera(value) for name, value in self.flops.items()},
+            "teraflops_per_sample": _tera(sum(self.flops.values())),
             "sample": self.sample,
         }
+
+
+def _tera(count: int) -> float:
+    """To four digits: a tiny model has thousandths."""
+    return float(f"{count / 1e12:.4g}")
 
 
 def measure(config: ExperimentConfig, *, images: int = 2, text_tokens: int = 128, masks: int = 4) -> Sizes:
