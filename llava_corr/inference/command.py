@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 VERIFY = 4
 ANSWER = {"schema_version", "images", "answers"}  # what a file of --images holds
 # What decides an answer; batch size, device and version may differ between a file and its check.
-DECIDING = ("model", "blind", "max_new_tokens", "dtype")
+DECIDING = ("model", "blind", "max_new_tokens", "dtype", "true_answers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"ask for N answers again at batch size 1 (default {VERIFY}), also of a finished file",
     )
     batch.add_argument("--verify-seed", type=int, default=0, help="chooses the samples of --verify")
+    batch.add_argument(
+        "--true-answers",
+        action="store_true",
+        help="draw the masks of the true answers: what they are worth by themselves",
+    )
     loose = parser.add_argument_group("some pictures")
     loose.add_argument("--images", type=Path, nargs="+", help="image files, IMAGE1 first")
     loose.add_argument("--ask", action="append", metavar="QUESTION", help="may be given several times")
@@ -84,14 +89,16 @@ def _check(args: argparse.Namespace) -> None:
     if args.images:
         if bool(args.run) == bool(args.model):
             raise ConfigError("give either --run RUN or --model FOLDER")
-        if args.limit is not None or args.batch_size is not None or args.restart or args.verify:
-            raise ConfigError("--limit, --batch-size, --restart and --verify are for --samples")
+        if args.limit is not None or args.batch_size is not None or args.restart or args.verify or args.true_answers:
+            raise ConfigError("--limit, --batch-size, --restart, --verify and --true-answers are for --samples")
         if args.out.suffix != ".json":
             raise ConfigError(f"--out {args.out}", mend="with --images name a .json file; the picture goes beside it")
     elif not args.run or args.model:
         raise ConfigError("--samples needs --run RUN", mend="the run says whether it is blind and how answers are made")
     if any(value is not None and value < 1 for value in (args.limit, args.batch_size)):
         raise ConfigError(f"--limit {args.limit} --batch-size {args.batch_size}", mend="both are counted from 1")
+    if args.verify and args.true_answers:
+        raise ConfigError("--verify asks for answers again, and --true-answers has none made")
     if args.verify < 0 or args.verify_seed < 0:
         raise ConfigError(f"--verify {args.verify} --verify-seed {args.verify_seed}", mend="neither is negative")
 
@@ -113,7 +120,9 @@ def _about_samples(args: argparse.Namespace) -> int:
     if not finished:
 
         def answer(rest: Sequence[Sample]) -> Iterator[Prediction]:
-            return predictor.predict(rest, batch_size=settings.batch_size, blind=settings.blind)
+            return predictor.predict(
+                rest, batch_size=settings.batch_size, blind=settings.blind, true_answers=settings.true_answers
+            )
 
         count = write_predictions(args.out, samples, settings, answer, restart=args.restart)
         logger.info("%d predictions in %s, %d of them by this call", len(samples), args.out, count)
@@ -133,6 +142,7 @@ def _settings(args: argparse.Namespace, config: ExperimentConfig, count: int) ->
         max_new_tokens=config.prediction.max_new_tokens,
         batch_size=args.batch_size or config.prediction.batch_size,
         dtype=args.dtype,
+        true_answers=args.true_answers,
         device=default_device(),
         version=__version__,
     )

@@ -64,6 +64,7 @@ class Settings(FileSettings):
     Attributes:
         model: SHA-256 over the files of the model folder.
         device: "cpu" or "cuda".
+        true_answers: the text of the answers is the truth's, and only their masks are the model's.
     """
 
     model: str
@@ -71,6 +72,7 @@ class Settings(FileSettings):
     max_new_tokens: int
     dtype: str
     device: str
+    true_answers: bool = False
 
 
 class Made(Record):

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import BatchFeature
 
@@ -159,27 +160,51 @@ class Predictor:
         return [[s for s in shown if s.image_index == index] for index in range(len(self._pictures))]
 
     def predict(
-        self, samples: Sequence[Sample], *, batch_size: int = 8, blind: bool = False, progress: bool = True
+        self,
+        samples: Sequence[Sample],
+        *,
+        batch_size: int = 8,
+        blind: bool = False,
+        true_answers: bool = False,
+        progress: bool = True,
     ) -> Iterator[Prediction]:
-        """Answers the last question of every sample, in order."""
+        """Answers the last question of every sample, in order.
+
+        Args:
+            samples: what is asked.
+            batch_size: answered together.
+            blind: the pictures are grey.
+            true_answers: nothing is generated; the masks of the true answers are drawn. What the masks alone are worth.
+            progress: shows a line.
+        """
         bar = tqdm(total=len(samples), desc="predict", disable=not progress, dynamic_ncols=True)
         for start in range(0, len(samples), batch_size):
             chunk = samples[start : start + batch_size]
             dialogues = [to_dialogue(sample, with_answers=False, blind=blind) for sample in chunk]
             pictures = load_pictures(chunk, blind=blind)
             truths = [sample.truth_hash() for sample in chunk]
-            yield from self.answer_dialogues(dialogues, pictures, truths)
+            told = [self._true_answer(sample) for sample in chunk] if true_answers else None
+            yield from self.answer_dialogues(dialogues, pictures, truths, told)
             bar.update(len(chunk))
         bar.close()
 
     @torch.no_grad()
     def answer_dialogues(
-        self, dialogues: Sequence[Dialogue], pictures: Mapping[str, Picture], truths: Sequence[str]
+        self,
+        dialogues: Sequence[Dialogue],
+        pictures: Mapping[str, Picture],
+        truths: Sequence[str],
+        told: Sequence[Sequence[int]] | None = None,
     ) -> list[Prediction]:
-        """Generates greedily, then runs once over question and answer to read the [SEG] states (right for any way of
-        generating, and for a [SEG] that comes first or last)."""
+        """Generates greedily, or takes the tokens that are ``told``, then runs once over question and answer to read
+        the [SEG] states (right for any way of generating, and for a [SEG] that comes first or last)."""
         batch = self._batch(dialogues, pictures)
-        return self._answer(batch, self.model.features(**batch), dialogues, pictures, truths)
+        return self._answer(batch, self.model.features(**batch), dialogues, pictures, truths, told)
+
+    def _true_answer(self, sample: Sample) -> list[int]:
+        """Tokens of the last answer, with the end token."""
+        asked, whole = (self.processor.encode(to_dialogue(sample, with_answers=with_it)) for with_it in (False, True))
+        return whole.ids[len(asked.ids) :]
 
     def _batch(self, dialogues: Sequence[Dialogue], pictures: Mapping[str, Picture]) -> BatchFeature:
         return self.processor(dialogues, pictures, padding_side="left").to(self.model.device)
@@ -191,19 +216,11 @@ class Predictor:
         dialogues: Sequence[Dialogue],
         pictures: Mapping[str, Picture],
         truths: Sequence[str],
+        told: Sequence[Sequence[int]] | None = None,
     ) -> list[Prediction]:
         """What the towers have ``seen`` serves both passes."""
-        tokenizer = self.processor.tokenizer
-        room = self._room(batch, dialogues)
-        tokens = self.model.answer(
-            **{name: batch[name] for name in PROMPT},
-            patches=seen["patches"],
-            semantic=seen.get("semantic"),
-            max_new_tokens=max(room),
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            suppress_tokens=[self.processor.image_token_id],  # its place is in questions
-        )
+        room = self._room(batch, dialogues) if told is None else [len(answer) for answer in told]
+        tokens = self._generate(batch, seen, room) if told is None else self._padded(told)
         alive = self._alive(tokens, room)
         answers = [self._finish(row[:longest]) for row, longest in zip(tokens, room, strict=True)]
         sizes = [[pictures[key].shape[:2] for key in dialogue.image_keys] for dialogue in dialogues]
@@ -212,6 +229,7 @@ class Predictor:
             for (text, _), size, row, longest in zip(answers, sizes, tokens.tolist(), room, strict=True)
         ]
         segments = self._draw(batch, seen, tokens, alive, parsed, sizes)
+        marks = () if told is None else ("true_answer: the text is the truth's, only masks are the model's",)
         return [
             Prediction(
                 sample_id=dialogue.id,
@@ -219,12 +237,29 @@ class Predictor:
                 text=text,
                 image_sizes=tuple(size),
                 segments=tuple(drawn),
-                trail=(*found.trail, *([] if ended else [self._cut(longest)])),
+                trail=(*marks, *found.trail, *([] if ended else [self._cut(longest)])),
             )
             for dialogue, truth, (text, ended), found, size, drawn, longest in zip(
                 dialogues, truths, answers, parsed, sizes, segments, room, strict=True
             )
         ]
+
+    def _generate(self, batch: BatchFeature, seen: Mapping[str, Tensor], room: Sequence[int]) -> Tensor:
+        """B x T token ids."""
+        tokenizer = self.processor.tokenizer
+        return self.model.answer(
+            **{name: batch[name] for name in PROMPT},
+            patches=seen["patches"],
+            semantic=seen.get("semantic"),
+            max_new_tokens=max(room),
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            suppress_tokens=[self.processor.image_token_id],  # its place is in questions
+        )
+
+    def _padded(self, answers: Sequence[Sequence[int]]) -> Tensor:
+        rows = [torch.tensor(answer, device=self.model.device) for answer in answers]
+        return pad_sequence(rows, batch_first=True, padding_value=self.processor.tokenizer.pad_token_id)
 
     def _room(self, batch: Mapping[str, Tensor], dialogues: Sequence[Dialogue]) -> list[int]:
         """Most new tokens of each answer: no further than its own question leaves room in the context, whatever the

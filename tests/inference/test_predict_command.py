@@ -11,7 +11,7 @@ import pytest
 from llava_corr import cli
 from llava_corr.errors import CheckpointError
 from llava_corr.inference import command
-from llava_corr.record_files import read_samples
+from llava_corr.record_files import iter_predictions, read_samples
 
 
 def arguments(*words) -> argparse.Namespace:
@@ -56,3 +56,19 @@ def test_only_prediction_files_are_replaced(tmp_path, tiny_run, capsys):
     (tmp_path / "empty.jsonl").touch()
     for limit in ("1", "2"):
         assert predict(own, tmp_path / "empty.jsonl", "--limit", limit) == 0
+
+
+def test_true_answers_are_drawn_into_a_file_of_their_own(tmp_path, tiny_run, capsys):
+    run, samples = tiny_run
+    out = tmp_path / "p.jsonl"
+    words = ["predict", "--run", str(run), "--samples", str(samples), "--out", str(out)]
+    assert cli.main([*words, "--true-answers"]) == 0
+    drawn = list(iter_predictions(out))
+    assert [p.text for p in drawn] == [s.turns[-1].assistant for s in read_samples(samples)]
+    assert all(p.trail[0].startswith("true_answer:") for p in drawn)
+    written = out.stat().st_mtime_ns
+    assert cli.main([*words, "--true-answers"]) == 0
+    assert out.stat().st_mtime_ns == written
+    assert cli.main([*words, "--verify"]) == 2  # these are no answers of the model
+    assert "true_answers: True then, False now" in capsys.readouterr().err
+    assert cli.main([*words, "--true-answers", "--verify"]) == 2

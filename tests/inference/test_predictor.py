@@ -27,20 +27,11 @@ def test_batch_size_changes_nothing(toy, predictor):
     assert [p.truth for p in one] == [s.truth_hash() for s in samples[:6]]
 
 
-def test_masks_of_a_forced_answer_equal_teacher_forcing(toy, predictor, monkeypatch):
-    """Let the model 'generate' the true answers: its masks are then those of the training forward."""
-    predictor.max_new_tokens = 128  # room for what is forced
+def test_masks_of_true_answers_equal_teacher_forcing(toy, predictor):
+    """They are those of the training forward, whole, however few tokens an answer may have."""
     model, processor, samples = toy
     chosen = [s for s in samples if s.targets][:3]
-    eos, pad = processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id
-    rows = [
-        processor.tokenizer(f" {s.turns[0].assistant}", add_special_tokens=False)["input_ids"] + [eos] for s in chosen
-    ]
-    longest = max(map(len, rows))
-    forced = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
-    monkeypatch.setattr(model, "answer", lambda *_, **__: forced)
-    dialogues = [to_dialogue(s, with_answers=False) for s in chosen]
-    predictions = predictor.answer_dialogues(dialogues, load_pictures(chosen), ["t"] * 3)
+    predictions = list(predictor.predict(chosen, batch_size=2, true_answers=True, progress=False))
     batch = processor([to_dialogue(s, with_answers=True) for s in chosen], load_pictures(chosen))
     with torch.no_grad():
         logits = model(**batch).mask_logits
@@ -51,7 +42,7 @@ def test_masks_of_a_forced_answer_equal_teacher_forcing(toy, predictor, monkeypa
     # pixels whose probability is 0.5 to within rounding may fall either way
     assert all((a != b).mean() < 0.002 for a, b in zip(got, expected, strict=True))
     assert [p.text for p in predictions] == [s.turns[0].assistant for s in chosen]
-    assert all(p.trail == () for p in predictions)
+    assert all([t.split(":")[0] for t in p.trail] == ["true_answer"] for p in predictions)
 
 
 def test_an_answer_that_is_cut_says_so(predictor, toy):
