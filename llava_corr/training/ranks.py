@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
 import torch
@@ -130,7 +131,15 @@ def leave() -> NoReturn:
     the launcher takes that for a failed run."""
     if several():
         distributed.barrier()
+    _drop_shared_buffer()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _drop_shared_buffer() -> None:
+    """DeepSpeed's all-reduce on CPUs maps a file of 67 MB for each rank, named by the port, and never removes it: in
+    /dev/shm, that is memory. Only when all ranks are done: one that still begins waits for it without end."""
+    names = (str(os.getuid()), os.environ.get("MASTER_ADDR", ""), os.environ.get("MASTER_PORT", ""), str(rank()))
+    Path("/dev/shm", "_".join(("deepspeed_allreduce_buffer", *names))).unlink(missing_ok=True)
