@@ -63,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(
-            "interrupted; run the same command again: world, cache, train, predict, cascade and demo go on from what "
-            "they have done\n"
+            "interrupted; run the same command again: world, cache, train, predict, cascade, demo, zoo and reproduce "
+            "go on from what they have done\n"
         )
         return 130
 

@@ -13,7 +13,18 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from .stages import MODEL, TOOL, TRAIN, Spent, Stage, overrides, run_stages
+from .stages import (
+    MODEL,
+    TOOL,
+    TRAIN,
+    Spent,
+    Stage,
+    check_configurations,
+    overrides,
+    run_stages,
+    time_budget,
+    whole_number,
+)
 from .training.cache_command import WHOLE
 from .training.runs import update_run
 from .zoo.recipe import load_recipe
@@ -23,25 +34,26 @@ logger = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of everything the demo makes")
-    parser.add_argument("--images", type=int, default=600, help="training pictures per flavour (three flavours)")
-    parser.add_argument("--train-samples", type=int, default=8000)
-    parser.add_argument("--test-samples", type=int, default=240)
-    parser.add_argument("--seed", type=int, default=1, help="of the world, the samples and the trainings")
-    parser.add_argument("--minutes", type=float, default=7.0, help="time budget of training")
-    parser.add_argument("--blind-minutes", type=float, default=1.0, help="time budget of the blind model")
+    parser.add_argument(
+        "--images", type=whole_number, default=600, help="training pictures of each flavour (default: 600)"
+    )
+    parser.add_argument("--train-samples", type=whole_number, default=8000, help="training dialogues (default: 8000)")
+    parser.add_argument("--test-samples", type=whole_number, default=240, help="scored dialogues (default: 240)")
+    parser.add_argument("--seed", type=int, default=1, help="of the world, the samples and the trainings (default: 1)")
+    parser.add_argument("--minutes", type=time_budget, default=7.0, help="time budget of training (default: 7)")
+    parser.add_argument("--blind-minutes", type=time_budget, default=1.0, help="that of the blind model (default: 1)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override for all trainings")
 
 
 def plan(args: argparse.Namespace) -> list[Stage]:
     """The stages with their commands."""
     out: Path = args.out
-    tool = [TOOL]
     world, data = out / "world", out / "mixedparts"
     test = str(data / "test.jsonl")
     stages = [
-        Stage("world", _world(tool, world, args.images, args.seed), world / "world.json"),
-        Stage("data: train", _data(tool, world, data, "train", args.train_samples, args.seed), data / "train.jsonl"),
-        Stage("data: test", _data(tool, world, data, "test", args.test_samples, args.seed), data / "test.jsonl"),
+        Stage("world", _world(world, args.images, args.seed), world / "world.json"),
+        Stage("data: train", _data(world, data, "train", args.train_samples, args.seed), data / "train.jsonl"),
+        Stage("data: test", _data(world, data, "test", args.test_samples, args.seed), data / "test.jsonl"),
     ]
     for name, minutes in (("calico", args.minutes), ("blind", args.blind_minutes)):
         run, features = out / f"tiny-{name}", out / f"features-{name}"
@@ -49,40 +61,40 @@ def plan(args: argparse.Namespace) -> list[Stage]:
         config = _experiment(out, data, name, own)
         predictions = run / "predictions.jsonl"
         stages += [
-            Stage(f"features: {name}", [*tool, "cache", *config], features / WHOLE),
+            Stage(f"features: {name}", [TOOL, "cache", *config], features / WHOLE),
             Stage(f"train: {name}", [*TRAIN, *config], run / MODEL),
             Stage(
                 f"predict: {name}",
-                [*tool, "predict", "--run", str(run), "--samples", test, "--out", str(predictions)],
+                [TOOL, "predict", "--run", str(run), "--samples", test, "--out", str(predictions)],
                 predictions,
             ),
         ]
     prior = out / "prior-only" / "predictions.jsonl"
     fit = ["--train", str(data / "train.jsonl"), "--samples", test, "--out", str(prior)]
-    stages.append(Stage("baseline: prior-only", [*tool, "baseline", "prior-only", *fit], prior))
+    stages.append(Stage("baseline: prior-only", [TOOL, "baseline", "prior-only", *fit], prior))
     for name, folder in (("Calico (tiny)", "tiny-calico"), ("blind", "tiny-blind"), ("prior-only", "prior-only")):
         scores = out / folder / "scores.json"
         answers = ["--samples", test, "--predictions", str(out / folder / "predictions.jsonl")]
         against = [] if folder == "prior-only" else ["--against", str(prior), "--against-name", "prior-only"]
-        command = [*tool, "score", *answers, "--name", name, *against, "--out", str(scores)]
+        command = [TOOL, "score", *answers, "--name", name, *against, "--out", str(scores)]
         stages.append(Stage(f"score: {name}", command, scores))
     hidden, anatomy = world / "occlusion_test.jsonl", out / "tiny-calico" / "anatomy.json"
     stages += [
-        Stage("occlusion", [*tool, "world", "--occlusion", str(world), "--split", "test"], hidden),
-        Stage("anatomy: Calico (tiny)", _anatomy(tool, out, data, hidden, anatomy), anatomy),
-        Stage("report", _report(tool, out, world), out / "report.html"),
+        Stage("occlusion", [TOOL, "world", "--occlusion", str(world), "--split", "test"], hidden),
+        Stage("anatomy: Calico (tiny)", _anatomy(out, data, hidden, anatomy), anatomy),
+        Stage("report", _report(out, world), out / "report.html"),
     ]
     return stages
 
 
-def _world(tool: Sequence[str], world: Path, images: int, seed: int) -> list[str]:
+def _world(world: Path, images: int, seed: int) -> list[str]:
     counts = ["--train", str(images), "--val", "0", "--test", "100", "--seed", str(seed)]
-    return [*tool, "world", "--out", str(world), *counts, "--only", *load_recipe("tiny/zoo.yaml").world.kinds]
+    return [TOOL, "world", "--out", str(world), *counts, "--only", *load_recipe("tiny/zoo.yaml").world.kinds]
 
 
-def _data(tool: Sequence[str], world: Path, data: Path, split: str, count: int, seed: int) -> list[str]:
+def _data(world: Path, data: Path, split: str, count: int, seed: int) -> list[str]:
     where = ["--world", str(world), "--out", str(data), "--seed", str(seed)]
-    return [*tool, "data", *where, "--split", split, "--count", str(count)]
+    return [TOOL, "data", *where, "--split", split, "--count", str(count)]
 
 
 def _experiment(out: Path, data: Path, name: str, own: Sequence[str]) -> list[str]:
@@ -91,17 +103,17 @@ def _experiment(out: Path, data: Path, name: str, own: Sequence[str]) -> list[st
     return ["--config", f"tiny/{name}.yaml", *overrides(sets)]
 
 
-def _anatomy(tool: Sequence[str], out: Path, data: Path, hidden: Path, anatomy: Path) -> list[str]:
+def _anatomy(out: Path, data: Path, hidden: Path, anatomy: Path) -> list[str]:
     files = ["--samples", str(data / "test.jsonl"), "--predictions", str(out / "tiny-calico" / "predictions.jsonl")]
     known = ["--train", str(data / "train.jsonl"), "--occlusion", str(hidden)]
-    return [*tool, "anatomy", *files, *known, "--name", "Calico (tiny)", "--out", str(anatomy)]
+    return [TOOL, "anatomy", *files, *known, "--name", "Calico (tiny)", "--out", str(anatomy)]
 
 
-def _report(tool: Sequence[str], out: Path, world: Path) -> list[str]:
+def _report(out: Path, world: Path) -> list[str]:
     scores = [f"{out / folder / 'scores.json'}" for folder in ("tiny-calico", "tiny-blind", "prior-only")]
     difficulty = ["--difficulty", str(world / "difficulty.json")] if (world / "difficulty.json").exists() else []
     command = ["--run", str(out / "tiny-calico"), "--scores", *scores, *difficulty, "--command-line", "make demo"]
-    return [*tool, "report", *command, "--out", str(out / "report.html")]
+    return [TOOL, "report", *command, "--out", str(out / "report.html")]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -111,6 +123,7 @@ def run(args: argparse.Namespace) -> int:
         if stage.name == "report":
             update_run(out / "tiny-calico", stage_seconds=spent.seconds, peak_memory_gb=spent.memory)
 
+    check_configurations(plan(args))
     spent = run_stages(lambda: plan(args), out, before=before)
     logger.info("stages: %s", ", ".join(f"{name} {value:.0f} s" for name, value in spent.seconds.items()))
     logger.info("total %.1f min; the page is %s", spent.minutes, out / "report.html")

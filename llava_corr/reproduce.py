@@ -3,6 +3,8 @@
 world -> data -> features -> main row -> for every seed and row: (align) -> train -> predict -> score -> baselines.
 Every step is a public command and finished ones are not repeated. Compared rows share steps, order of the data and
 test pairs, and each is scored against Calico of its seed, paired. ``llava-corr tables`` makes the tables.
+
+A row needs none but Calico of its seed; rows and seeds may be asked for one by one, in any order.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from .files import read_json, write_json
-from .reproduce_order import CLAIMS
-from .stages import MODEL, TOOL, TRAIN, Stage, StageError, overrides, run_stages
+from .reproduce_order import CLAIMS, noise_file
+from .stages import MODEL, TOOL, TRAIN, Stage, StageError, check_configurations, overrides, run_stages, whole_number
 from .training.cache_command import WHOLE
 from .zoo.recipe import load_recipe
 
@@ -31,28 +33,31 @@ class Row:
 
     Attributes:
         overlays: laid over tiny/calico.yaml.
-        patches: its visual tokens are patches; the zoo's projection is of Q-Former tokens, so a new one is aligned.
+        aligned: it has a projection of its own, aligned first: the zoo's is of Q-Former tokens, not of patches.
         blind: it sees grey pictures.
     """
 
     overlays: tuple[str, ...] = ()
-    patches: bool = False
+    aligned: bool = False
     blind: bool = False
 
 
 ROWS = {
     "calico": Row(),
-    "no_qformer": Row(("ablations/no_qformer.yaml",), patches=True),
+    "new_projection": Row(("tiny/new_projection.yaml",), aligned=True),
+    "no_qformer": Row(("ablations/no_qformer.yaml",), aligned=True),
     "no_dino": Row(("ablations/no_dino.yaml",)),
     "no_cem": Row(("ablations/no_cem.yaml",)),
     "no_cam": Row(("ablations/no_cam.yaml",)),
     "neither": Row(("ablations/neither.yaml",)),
     "one_cam": Row(("ablations/one_cam.yaml",)),
     "three_cams": Row(("ablations/three_cams.yaml",)),
-    "glamm": Row(("tiny/glamm.yaml",), patches=True),
-    "lisa": Row(("tiny/lisa.yaml",), patches=True),
+    "glamm": Row(("tiny/glamm.yaml",), aligned=True),
+    "lisa": Row(("tiny/lisa.yaml",), aligned=True),
     "blind": Row(blind=True),
 }
+MAIN, BASELINES = "main", "baselines"
+CHOICES = (MAIN, *ROWS, BASELINES)
 # test set -> what its MixedParts spec says besides the paper's
 TESTS: dict[str, dict[str, Any]] = {
     "pairs": {"set_share": 0.0, "none_share": 0.0},
@@ -69,20 +74,27 @@ CASCADE = ("--chat", "simulated:0.1,0.1", "--llm", "simulated", "--segmenter", f
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder of everything that is made")
     parser.add_argument(
-        "--rows", nargs="*", choices=list(ROWS), default=list(ROWS), help="trained rows beside Calico's (default: all)"
-    )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
-    parser.add_argument("--images", type=int, default=1500, help="training pictures per flavour")
-    parser.add_argument("--train-samples", type=int, default=24000)
-    parser.add_argument("--test-images", type=int, default=500, help="test pictures per flavour")
-    parser.add_argument("--test-samples", type=int, default=1500, help="test pairs; other test sets have a third of it")
-    parser.add_argument("--steps", type=int, default=600, help="of every compared row")
-    parser.add_argument("--align-steps", type=int, default=400, help="for rows whose visual tokens are patches")
-    parser.add_argument("--main-steps", type=int, default=4000, help="of the main row, which is compared with no other")
+        "--rows", nargs="+", choices=CHOICES, default=list(CHOICES), metavar="ROW",
+        help=f"what to make beside Calico's compared rows (default: all): {', '.join(CHOICES)}",
+    )  # fmt: skip
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], help="of the compared rows (default: 0 1)")
+    for name, value, meaning in (
+        ("images", 1500, "training pictures per flavour"),
+        ("train-samples", 24000, "training dialogues"),
+        ("test-images", 500, "test pictures per flavour"),
+        ("test-samples", 1500, "test pairs; other test sets have a third of it"),
+        ("steps", 600, "steps of every compared row"),
+        ("align-steps", 400, "steps for a projection of its own"),
+        ("main-steps", 4000, "steps of the main row, which is compared with no other"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=whole_number, default=value, metavar="N", help=f"{meaning} (default: {value})"
+        )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override for all trainings")
 
 
 def run(args: argparse.Namespace) -> int:
+    check_configurations(plan(args))
     write_specs(args.out)
     spent = run_stages(lambda: plan(args), args.out)
     logger.info("total %.1f min; scores are in %s; llava-corr tables makes the tables", spent.minutes, args.out)
@@ -104,14 +116,17 @@ def write_specs(out: Path) -> None:
 
 def plan(args: argparse.Namespace) -> list[Stage]:
     """The stages with their commands."""
-    stages = [*_data(args), _features(args, "features"), *_main(args)]
+    stages = [*_data(args), _features(args, "features")]
+    if MAIN in args.rows:
+        stages += _main(args)
     if "blind" in args.rows:
         stages.append(_features(args, "features-blind", "data.blind=true"))
-    for seed in args.seeds:
-        for name in dict.fromkeys(["calico", *args.rows]):
-            stages += _row(args, name, ROWS[name], seed)
-        stages += _comparisons(args, seed)
-    return [*stages, *_baselines(args)]
+    if args.rows != [MAIN]:
+        for seed in args.seeds:
+            for name in dict.fromkeys(["calico", *(row for row in args.rows if row in ROWS)]):
+                stages += _row(args, name, ROWS[name], seed)
+            stages += _comparisons(args, seed)
+    return [*stages, *(_baselines(args) if BASELINES in args.rows else [])]
 
 
 def _data(args: argparse.Namespace) -> list[Stage]:
@@ -121,19 +136,19 @@ def _data(args: argparse.Namespace) -> list[Stage]:
     counts = ["--train", str(args.images), "--val", "0", *tests, "--seed", "1", "--only", *kinds]
     stages = [Stage("world", [TOOL, "world", "--out", str(world), *counts], world / "world.json")]
 
-    def build(name: str, root: Path, split: str, count: int, spec: Sequence[str] = ()) -> Stage:
+    def build(name: str, root: Path, split: str, size: int, spec: Sequence[str] = ()) -> Stage:
         where = ["--world", str(root), "--out", str(data / name), "--seed", "1"]
-        command = [TOOL, "data", *where, "--split", split, "--count", str(count), *spec]
+        command = [TOOL, "data", *where, "--split", split, "--count", str(size), *spec]
         return Stage(f"data: {name}", command, data / name / f"{split}_build.json")
 
     stages.append(build("train", world, "train", args.train_samples))
-    count = ["--count", str(16 * args.align_steps), "--out", str(data / "alignment"), "--seed", "1"]
-    command = [TOOL, "data", "--dataset", "grand", "--world", str(world), "--split", "train", *count]
+    size = ["--count", str(16 * args.align_steps), "--out", str(data / "alignment"), "--seed", "1"]
+    command = [TOOL, "data", "--dataset", "grand", "--world", str(world), "--split", "train", *size]
     stages.append(Stage("data: alignment", command, data / "alignment" / "train_build.json"))
     for name in TESTS:
-        count = args.test_samples if name == "pairs" else args.test_samples // 3
+        size = args.test_samples if name == "pairs" else args.test_samples // 3
         spec = ["--spec", str(args.out / "specs" / f"{name}.json")]
-        stages.append(build(name, world / "unseen" if name == "unseen" else world, "test", count, spec))
+        stages.append(build(name, world / "unseen" if name == "unseen" else world, "test", size, spec))
     return stages
 
 
@@ -169,11 +184,16 @@ def _features(args: argparse.Namespace, name: str, *own: str) -> Stage:
 
 
 def _main(args: argparse.Namespace) -> list[Stage]:
-    """The longer run of Calico, on all test sets, and on the pairs the other way round."""
+    """The longer run of Calico, on all test sets, on the pairs the other way round, and drawing the true answers."""
     sets = _sets(args, "name=main", f"training.max_steps={args.main_steps}")
     stages = [_training("main", [BASE], sets, args.out / "main")]
     for test in TESTS:
         stages += _answers(args, "main", test)
+    drawn = args.out / "main" / "drawn.jsonl"
+    command = [*_predict(args, "main", _asked(args, "pairs"), drawn), "--true-answers"]
+    stages.append(Stage("predict: main-drawn pairs", command, drawn))
+    scores = args.out / "scores" / "main-drawn-pairs.json"
+    stages.append(_score(args, "main-drawn", drawn, scores, "main-drawn pairs", "main"))
     swapped, answers = args.out / "data" / "pairs" / "swapped.jsonl", args.out / "main" / "swapped.jsonl"
     compared, partner = args.out / "scores" / "swap.json", args.out / "scores" / "partner.json"
     pairs = ["--samples", _asked(args, "pairs"), "--predictions", str(args.out / "main" / "pairs.jsonl")]
@@ -198,7 +218,7 @@ def _row(args: argparse.Namespace, key: str, row: Row, seed: int) -> list[Stage]
     name = f"{key}-{seed}"
     own = [f"name={name}", f"seed={seed}", f"training.max_steps={args.steps}"]
     stages = []
-    if row.patches:
+    if row.aligned:
         stages.append(_align(args, name, row, seed))
         own.append(f"model.weights={args.out / f'{name}-align' / 'model'}")
     if row.blind:
@@ -208,18 +228,24 @@ def _row(args: argparse.Namespace, key: str, row: Row, seed: int) -> list[Stage]
 
 
 def _comparisons(args: argparse.Namespace, seed: int) -> list[Stage]:
-    """Of the rows that the paper compares with each other, beside those with Calico."""
-    stages = []
-    for claim in CLAIMS:
-        if claim.better != "calico" and {claim.better, claim.worse} <= set(args.rows):
-            first, second = (f"{row}-{seed}" for row in (claim.better, claim.worse))
-            target = claim.file(args.out / "scores", seed)
-            stages.append(_score(args, first, "pairs", args.out / first / "pairs.jsonl", second, target))
-    return stages
+    """Of rows with another one than Calico, as soon as both are there; and of Calico with the first seed's, to see what
+    a seed is worth."""
+    pairs = [
+        ((f"{claim.better}-{seed}", f"{claim.worse}-{seed}"), claim.file(args.out / "scores", seed))
+        for claim in CLAIMS
+        if claim.better != "calico"
+    ]
+    pairs.append(((f"calico-{seed}", "calico-0"), noise_file(args.out / "scores", seed)))
+    here = {f"{row}-{s}" for row in {"calico", *args.rows} for s in args.seeds}
+    return [
+        _score(args, first, args.out / first / "pairs.jsonl", target, f"{first} against {second}", second)
+        for (first, second), target in pairs
+        if first != second and all(n in here or (args.out / n / "pairs.jsonl").exists() for n in (first, second))
+    ]
 
 
 def _align(args: argparse.Namespace, name: str, row: Row, seed: int) -> Stage:
-    """The projection of patches alone learns on single pictures with captions, as the released models' has."""
+    """The new projection alone learns on single pictures with captions."""
     own = [f"name={name}-align", f"seed={seed}", f"training.max_steps={args.align_steps}", "training.lora=null"]
     own += ["training.trainable=[visual_tokens.projection]", f"model.weights={ZOO}", "data.picture_groups=1"]
     own += ["training.learning_rate=1.0e-3", f"data.train={_single_pictures(args)}"]
@@ -236,26 +262,30 @@ def _predict(args: argparse.Namespace, name: str, samples: str, out: Path) -> li
 
 
 def _answers(args: argparse.Namespace, name: str, test: str, against: str | None = None) -> list[Stage]:
-    out = args.out / name / f"{test}.jsonl"
+    out, scores = args.out / name / f"{test}.jsonl", args.out / "scores" / f"{name}-{test}.json"
     predict = Stage(f"predict: {name} {test}", _predict(args, name, _asked(args, test), out), out)
-    return [predict, _score(args, name, test, out, against)]
+    return [predict, _score(args, name, out, scores, f"{name} {test}", against, test)]
 
 
 def _score(
-    args: argparse.Namespace, name: str, test: str, predictions: Path, against: str | None, extra: Path | None = None
+    args: argparse.Namespace,
+    name: str,
+    predictions: Path,
+    scores: Path,
+    title: str,
+    against: str | None = None,
+    test: str = "pairs",
 ) -> Stage:
-    """Scores of a row; or, in a file of its own (``extra``), once more against another row."""
-    title = f"score: {name} against {against}" if extra else f"score: {name} {test}"
-    scores = extra or args.out / "scores" / f"{name}-{test}.json"
+    """Scores of the row ``name``, paired with those of the row ``against``."""
     command = [TOOL, "score", "--samples", _asked(args, test), "--predictions", str(predictions)]
     command += ["--name", name, "--out", str(scores)]
     if against:
         command += ["--against", str(args.out / against / f"{test}.jsonl"), "--against-name", against]
-    return Stage(title, command, scores)
+    return Stage(f"score: {title}", command, scores)
 
 
 def _baselines(args: argparse.Namespace) -> list[Stage]:
-    """What answers without a training here, scored against Calico of the first seed."""
+    """What answers without a training here, scored against Calico of every seed."""
     asked, out, baseline = ["--samples", _asked(args, "pairs")], args.out / "baselines", [TOOL, "baseline"]
     detections, replies = out / "detections.jsonl", out / "replies"
     detect = ["simulate-detector", "--world", str(args.out / "world"), "--split", "test", *asked, *DETECTOR]
@@ -270,5 +300,7 @@ def _baselines(args: argparse.Namespace) -> list[Stage]:
     for name, command in commands.items():
         answers = out / f"{name}.jsonl"
         stages.append(Stage(f"predict: {name} pairs", [*baseline, *command, "--out", str(answers)], answers))
-        stages.append(_score(args, name, "pairs", answers, f"calico-{args.seeds[0]}"))
+        for seed in args.seeds:
+            row, scores = f"{name}-{seed}", args.out / "scores" / f"{name}-{seed}-pairs.json"
+            stages.append(_score(args, row, answers, scores, f"{row} pairs", f"calico-{seed}"))
     return stages

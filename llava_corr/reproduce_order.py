@@ -1,7 +1,7 @@
-"""What the paper says of its ablations (Table 2, Figure 8, Section 5.2), against a reproduction's scores.
+"""What the paper says of its rows (Tables 1 and 2, Figure 8, Section 5.2), against a reproduction's scores.
 
 A claim is that one row is better than another. It is confirmed or denied where the paired 95 % intervals of every seed
-say so, else undecided.
+say so, else undecided; one seed decides nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Claim:
 
 
 CLAIMS = (
+    Claim("calico", "glamm", 3.8),
+    Claim("calico", "lisa", 4.0),
     Claim("calico", "no_qformer", 4.5),
     Claim("calico", "no_dino", 2.0),
     Claim("calico", "no_cem", 2.1),
@@ -42,33 +44,53 @@ CLAIMS = (
     Claim("neither", "no_cem", 1.1),
     Claim("calico", "one_cam"),
     Claim("calico", "three_cams"),
+    # not the paper's: with a control whose projection was aligned as that of patches is
+    Claim("new_projection", "no_qformer"),
+    Claim("new_projection", "glamm"),
+    Claim("new_projection", "lisa"),
 )
 
 
+def noise_file(scores: Path, seed: str | int) -> Path:
+    """The comparison of Calico's seed with its seed 0: rows that differ in nothing else."""
+    return scores / FOLDER / f"calico-{seed}.json"
+
+
+def verdict(intervals: Sequence[Sequence[float] | None], higher: str, lower: str) -> str:
+    """What the intervals of a difference say, one a seed."""
+    if len(intervals) < 2:
+        return "one seed"
+    ends = [interval for interval in intervals if interval is not None]
+    if len(ends) == len(intervals) and all(low > 0 for low, _ in ends):
+        return higher
+    return lower if len(ends) == len(intervals) and all(high < 0 for _, high in ends) else "undecided"
+
+
 def order(scores: Path, seeds: Sequence[str]) -> list[dict[str, Any]]:
-    """Each claim of which a seed was scored, with the verdict of each metric, over the mean of the tasks."""
+    """Each claim of which a seed was scored, with the verdict of each metric, over the mean of the tasks; last, without
+    a verdict, the difference between Calico's own seeds."""
     found = []
     for claim in CLAIMS:
         files = [file for seed in seeds if (file := claim.file(scores, seed)).exists()]
         if files:
-            results = {metric: _result(claim, files, metric) for metric in METRICS}
-            found.append({"better": claim.better, "worse": claim.worse, "paper": claim.paper, "metrics": results})
+            results = _results(files, -1 if claim.better == "calico" else 1)
+            said = {name: verdict([i for _, i in values], "confirmed", "denied") for name, values in results.items()}
+            facts = {"better": claim.better, "worse": claim.worse, "paper": claim.paper}
+            found.append({**facts, "of_each_seed": results, "verdicts": said})
+    for seed in seeds:
+        if (file := noise_file(scores, seed)).exists():
+            pair = {"better": f"calico, seed {seed}", "worse": "calico, seed 0", "paper": None}
+            found.append({**pair, "of_each_seed": _results([file], 1), "verdicts": dict.fromkeys(METRICS, "")})
     return found
 
 
-def _result(claim: Claim, files: Sequence[Path], metric: str) -> dict[str, Any]:
-    """Differences in favour of the claim, one a seed."""
-    sign = -1 if claim.better == "calico" else 1
-    differences = []
+def _results(files: Sequence[Path], sign: int) -> dict[str, list[Any]]:
+    """Differences in favour of the first row, and their intervals, one a seed."""
+    found: dict[str, list[Any]] = {metric: [] for metric in METRICS}
     for file in files:
         against = read_scores(file).against
-        difference = against.differences["mean"].get(metric) if against else None
-        if difference is not None and difference.interval is not None:
-            differences.append([sign * difference.value + 0.0, sorted(sign * end for end in difference.interval)])
-    return {"of_each_seed": differences, "verdict": _verdict([interval for _, interval in differences])}
-
-
-def _verdict(intervals: Sequence[Sequence[float]]) -> str:
-    if intervals and all(low > 0 for low, _ in intervals):
-        return "confirmed"
-    return "denied" if intervals and all(high < 0 for _, high in intervals) else "undecided"
+        for metric in METRICS:
+            if against and (difference := against.differences["mean"].get(metric)):
+                ends = difference.interval and sorted(sign * end for end in difference.interval)
+                found[metric].append([sign * difference.value + 0.0, ends])
+    return found

@@ -5,17 +5,21 @@ Used by ``llava-corr demo``, ``zoo`` and ``reproduce``.
 
 from __future__ import annotations
 
+import argparse
+import fcntl
 import logging
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +41,42 @@ MODEL = Path("model", "config.json")  # of a run: its model is written whole or 
 def overrides(values: Iterable[str]) -> list[str]:
     """``--set KEY=VALUE`` for each."""
     return [word for value in values for word in ("--set", value)]
+
+
+def whole_number(text: str) -> int:
+    """A number of an option, counted from 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: it is counted from 1")
+    return value
+
+
+def time_budget(text: str) -> float:
+    """A time budget of an option."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: no time to work in")
+    return value
+
+
+def check_configurations(stages: Iterable[Stage]) -> None:
+    """Loads the configuration of every stage that has one: what is wrong ends the work now, not hours later.
+
+    Raises:
+        ConfigError: an unknown file or key, or a value that cannot be.
+    """
+    from .config import load_config
+
+    known = set()
+    for stage in stages:
+        words = list(stage.command)
+        if "--config" in words and words[:2] != [TOOL, "zoo"]:  # whose recipe is none
+            options = words[words.index("--config") + 1 :]
+            files = list(takewhile(lambda word: not word.startswith("--"), options))
+            sets = [value for flag, value in pairwise(options) if flag == "--set"]
+            if (key := (*files, *sets)) not in known:
+                load_config(files, sets)
+            known.add(key)
 
 
 class StageError(LlavaCorrError):
@@ -69,13 +109,17 @@ def run_stages(
 ) -> Spent:
     """Runs what is not finished yet, in order.
 
+    A stage that is cut off is run again by the next call, and its command goes on from what it has; one that ended
+    while nobody noted it is run again, too.
+
     Args:
         plan: the stages; asked again before each, since what one makes may change the command of a later one.
         out: folder for ``logs/``, ``stages.json`` (what was spent) and ``commands.json``.
         before: called with each unfinished stage and what was spent so far.
 
     Raises:
-        StageError: a stage failed, or a finished one was made by another command.
+        StageError: a stage failed, a finished one was made by another command, or another call works in ``out``.
+        KeyboardInterrupt: ended by SIGINT or SIGTERM; so was the stage that ran.
     """
     try:
         (out / "logs").mkdir(parents=True, exist_ok=True)
@@ -83,26 +127,73 @@ def run_stages(
         raise StageError(
             f"cannot be a folder: {cause.strerror}", where=str(out), mend="choose another --out"
         ) from cause
-    facts = _read(out / "stages.json")
-    spent = Spent(facts.get("stage_seconds", {}), facts.get("peak_memory_gb", {}))
-    commands = _read(out / "commands.json")
-    count = len(plan())
-    for number in range(count):
-        stage = plan()[number]
-        label = f"[{number + 1}/{count}] {stage.name}"
-        if stage.done.exists():
-            _check_same(stage, commands.get(stage.name))
-            logger.info("%s: finished earlier", label)
-            continue
-        before(stage, spent)
-        started = time.monotonic()
-        spent.memory[stage.name] = _follow(stage, label, out / "logs")
-        spent.seconds[stage.name] = round(time.monotonic() - started, 1)
-        commands[stage.name] = shlex.join(stage.command)
+    with _alone(out), _ended_like_ctrl_c():
+        facts = _read(out / "stages.json")
+        spent = Spent(facts.get("stage_seconds", {}), facts.get("peak_memory_gb", {}))
+        commands = _read(out / "commands.json")
+        count = len(plan())
+        for number in range(count):
+            stage = plan()[number]
+            label = f"[{number + 1}/{count}] {stage.name}"
+            if stage.done.exists() and stage.name in commands:
+                _check_same(stage, commands[stage.name])
+                logger.info("%s: finished earlier", label)
+                continue
+            before(stage, spent)
+            _run(stage, label, out, spent)
+            commands[stage.name] = shlex.join(stage.command)
+            write_json(out / "commands.json", commands)
+    return spent
+
+
+def _run(stage: Stage, label: str, out: Path, spent: Spent) -> None:
+    """Runs one stage; what it takes is added to what earlier tries took."""
+    started, memory = time.monotonic(), PeakMemory()
+    try:
+        _follow(stage, label, out / "logs", memory)
+    finally:
+        spent.memory[stage.name] = max(memory.stop(), spent.memory.get(stage.name, 0.0))
+        spent.seconds[stage.name] = round(time.monotonic() - started + spent.seconds.get(stage.name, 0.0), 1)
         facts = {"minutes": spent.minutes, "stage_seconds": spent.seconds, "peak_memory_gb": spent.memory}
         write_json(out / "stages.json", facts)
-        write_json(out / "commands.json", commands)
-    return spent
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps other calls out of the folder.
+
+    Raises:
+        StageError: one works there.
+    """
+    with (out / "lock").open("w") as handle:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process ends
+        except (BlockingIOError, PermissionError):
+            raise StageError(
+                "another call works in this folder",
+                where=str(out),
+                mend="wait for it, or end it, or choose another --out",
+            ) from None
+        except OSError as cause:
+            logger.info("%s: this file system has no locks (%s); see that nobody else works there", out, cause)
+        yield
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM ends the stage that runs, too."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -112,11 +203,11 @@ def _read(path: Path) -> dict[str, Any]:
     return value
 
 
-def _check_same(stage: Stage, earlier: str | None) -> None:
+def _check_same(stage: Stage, earlier: str) -> None:
     """A finished stage counts only when the same command made it."""
     if earlier != shlex.join(stage.command):
         raise StageError(
-            f"the stage {stage.name!r} was finished by another command:\n    then: {earlier or 'not recorded'}\n"
+            f"the stage {stage.name!r} was finished by another command:\n    then: {earlier}\n"
             f"    now:  {shlex.join(stage.command)}",
             where=str(stage.done),
             mend="choose another folder (--out), or remove this one; a folder that was moved or copied counts as "
@@ -124,12 +215,8 @@ def _check_same(stage: Stage, earlier: str | None) -> None:
         )
 
 
-def _follow(stage: Stage, label: str, logs: Path) -> float:
-    """Runs a stage; its progress bar is shown in one line, everything it prints goes to its log.
-
-    Returns:
-        The most memory that it and its children held together, GB (pages that they share count for each).
-    """
+def _follow(stage: Stage, label: str, logs: Path, memory: PeakMemory) -> None:
+    """Runs a stage; its progress bar is shown in one line, everything it prints goes to its log."""
     path = logs / f"{re.sub(r'[^a-z0-9]+', '-', stage.name.lower()).strip('-')}.log"
     environment = (
         os.environ | ALLOCATOR | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
@@ -139,7 +226,7 @@ def _follow(stage: Stage, label: str, logs: Path) -> float:
     process = subprocess.Popen(
         stage.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=Path.cwd()
     )
-    peak = PeakMemory(process.pid)
+    memory.watch(process.pid)
     try:
         for piece in _pieces(process):
             if BAR.search(piece):
@@ -151,7 +238,6 @@ def _follow(stage: Stage, label: str, logs: Path) -> float:
         if process.poll() is None:  # after an interrupt, a full disk: no stage runs on alone; it saves what it has
             process.terminate()
             process.wait()
-        held = peak.stop()
     if code:
         _line("")
         tail = "\n".join(path.read_text(encoding="utf-8").splitlines()[-15:])
@@ -160,22 +246,25 @@ def _follow(stage: Stage, label: str, logs: Path) -> float:
         )
     _line(f"{label}: done")
     sys.stderr.write("\n")
-    return held
 
 
 class PeakMemory:
-    """Watches the resident memory of a process and its children, twice a second."""
+    """The most memory that a process and its children hold together (pages that they share count for each), looked up
+    twice a second."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid, self.peak, self._over = pid, 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+    def __init__(self) -> None:
+        self.peak, self._over = 0, threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, pid: int) -> None:
+        self._thread = threading.Thread(target=self._watch, args=(pid,), daemon=True)
         self._thread.start()
 
-    def _watch(self) -> None:
+    def _watch(self, pid: int) -> None:
         while not self._over.wait(0.5):
             total = 0
             with suppress(psutil.Error):
-                family = [psutil.Process(self.pid)]
+                family = [psutil.Process(pid)]
                 for member in [*family, *family[0].children(recursive=True)]:
                     with suppress(psutil.Error):
                         total += member.memory_info().rss
@@ -184,7 +273,8 @@ class PeakMemory:
     def stop(self) -> float:
         """Ends the watch; the peak in GB."""
         self._over.set()
-        self._thread.join()
+        if self._thread:
+            self._thread.join()
         return round(self.peak / 1e9, 2)
 
 

@@ -38,7 +38,7 @@ def test_stages_have_names_and_ends_of_their_own(tmp_path):
 def test_compared_rows_share_steps_data_and_seed(tmp_path, seed):
     found = trainings(reproduce.plan(arguments(tmp_path)))
     rows = [overrides(found[f"{name}-{seed}"]) for name in reproduce.ROWS]
-    assert len(rows) == 11
+    assert len(rows) == 12
     for key in ("data.train", "training.max_steps", "seed"):
         assert len({row[key] for row in rows}) == 1
 
@@ -57,7 +57,8 @@ def test_every_row_is_a_configuration_of_its_own(tmp_path):
 
 def test_one_row_brings_only_calico_of_its_seed(tmp_path):
     stages = reproduce.plan(arguments(tmp_path, "--rows", "no_dino", "--seeds", "1"))
-    assert list(trainings(stages)) == ["main", "calico-1", "no_dino-1"]
+    assert list(trainings(stages)) == ["calico-1", "no_dino-1"]
+    assert not [s for s in stages if "prior-only" in s.name]
     (score,) = [s.command for s in stages if s.name == "score: no_dino-1 pairs"]
     assert score[score.index("--against") + 1] == str(tmp_path / "calico-1" / "pairs.jsonl")
 
@@ -69,13 +70,38 @@ def test_rows_that_the_paper_compares_are_scored_against_each_other(tmp_path):
     command = found["score: neither-1 against no_cem-1"]
     assert command[command.index("--predictions") + 1] == str(tmp_path / "neither-1" / "pairs.jsonl")
     assert command[command.index("--against") + 1] == str(tmp_path / "no_cem-1" / "pairs.jsonl")
-    assert not [s for s in reproduce.plan(arguments(tmp_path, "--rows", "no_cem")) if " against " in s.name]
 
 
-def test_a_row_is_the_same_stage_whichever_others_are_asked_for(tmp_path):
+def test_rows_made_one_by_one_are_compared_when_both_are_there(tmp_path):
+    def comparisons(*words):
+        return [s.name for s in reproduce.plan(arguments(tmp_path, *words)) if " against " in s.name]
+
+    alone = ("--rows", "no_cem", "--seeds", "0")
+    assert comparisons(*alone) == []
+    for name in ("neither-0", "calico-0"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pairs.jsonl").touch()
+    assert comparisons(*alone) == ["score: neither-0 against no_cem-0"]
+    assert comparisons("--rows", "no_cem", "--seeds", "1") == ["score: calico-1 against calico-0"]
+
+
+@pytest.mark.parametrize("rows", [["main"], ["baselines"], ["lisa"], ["no_cem", "new_projection"]])
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_a_row_is_the_same_stage_whichever_others_are_asked_for(tmp_path, rows, seed):
     whole = {s.name: s.command for s in reproduce.plan(arguments(tmp_path))}
-    alone = {s.name: s.command for s in reproduce.plan(arguments(tmp_path, "--rows", "lisa", "--seeds", "0"))}
+    alone = {s.name: s.command for s in reproduce.plan(arguments(tmp_path, "--rows", *rows, "--seeds", seed))}
     assert alone == {name: whole[name] for name in alone}
+
+
+def test_the_main_row_needs_no_compared_one(tmp_path):
+    assert list(trainings(reproduce.plan(arguments(tmp_path, "--rows", "main")))) == ["main"]
+
+
+@pytest.mark.parametrize("words", [("--steps", "0"), ("--rows", "no_such"), ("--test-samples", "-3")])
+def test_what_cannot_be_is_refused_before_anything_is_made(tmp_path, words, capsys):
+    with pytest.raises(SystemExit):
+        arguments(tmp_path, *words)
+    assert words[0] in capsys.readouterr().err
 
 
 def test_specs_of_another_version_are_not_mixed_in(tmp_path):

@@ -4,10 +4,11 @@ import json
 import shutil
 
 import pytest
+import yaml
 from command_line import parse
 from drawn_pairs import make_data, one_hot_cache, predict
 
-from llava_corr import reproduce_tables
+from llava_corr import reproduce_checks, reproduce_tables
 from llava_corr.benchmarks import command as score_command
 from llava_corr.errors import ReportError
 from llava_corr.record_files import write_records, write_samples
@@ -56,13 +57,63 @@ def test_the_paper_s_order_is_confirmed_denied_or_undecided(out, tmp_path):
         shutil.copy(folder / f"no_cam-{seed}-pairs.json", folder / "order" / f"neither-no_cem-{seed}.json")
     claims = {(c["better"], c["worse"]): c for c in reproduce_tables.collect(tmp_path)["order"]}
     assert set(claims) == {("calico", "no_cam"), ("calico", "no_cem"), ("neither", "no_cem")}
-    verdicts = [claim["metrics"]["mIoU_strict"]["verdict"] for claim in claims.values()]
+    verdicts = [claim["verdicts"]["mIoU_strict"] for claim in claims.values()]
     assert dict(zip(claims, verdicts, strict=True)) == {
         ("calico", "no_cam"): "confirmed", ("calico", "no_cem"): "undecided", ("neither", "no_cem"): "denied",
     }  # fmt: skip
-    (value, (low, high)), _ = claims["calico", "no_cam"]["metrics"]["mIoU_strict"]["of_each_seed"]
+    (value, (low, high)), _ = claims["calico", "no_cam"]["of_each_seed"]["mIoU_strict"]
     stored = json.loads((folder / "no_cam-0-pairs.json").read_text())["against"]["differences"]["mean"]["mIoU_strict"]
     assert (value, low, high) == (-stored["value"], -stored["interval"][1], -stored["interval"][0])
+
+
+def test_one_seed_decides_nothing(out, tmp_path):
+    (tmp_path / "scores").mkdir()
+    for name in ("calico-0", "no_cam-0"):
+        shutil.copy(out / "scores" / f"{name}-pairs.json", tmp_path / "scores")
+    found = reproduce_tables.collect(tmp_path)
+    assert found["tests"]["pairs"]["no_cam"]["against"]["mean"]["mIoU_strict"]["verdict"] == "one seed"
+    assert set(found["order"][0]["verdicts"].values()) == {"one seed"}
+
+
+def test_calicos_own_seeds_show_what_a_seed_is_worth(out, tmp_path):
+    folder = shutil.copytree(out / "scores", tmp_path / "scores")
+    (folder / "order").mkdir()
+    shutil.copy(folder / "no_cem-1-pairs.json", folder / "order" / "calico-1.json")
+    last = reproduce_tables.collect(tmp_path)["order"][-1]
+    assert (last["better"], last["worse"]) == ("calico, seed 1", "calico, seed 0")
+    assert set(last["verdicts"].values()) == {""}
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Run folders as training leaves them."""
+
+    def write(name, order, commit="abc", **training):
+        folder = tmp_path / name
+        folder.mkdir()
+        values = {"name": name, "model": {"projection": name}, "training": {"batch_size": 16, **training}}
+        (folder / "config.yaml").write_text(yaml.safe_dump(values))
+        facts = {"commit": commit, "inputs": {"data.train": {"fingerprint": "f"}}}
+        (folder / "run.json").write_text(json.dumps(facts))
+        rows = [{"step": 10 * k, "order": value} for k, value in enumerate(order)]
+        (folder / "train_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, rows[-1]]))
+
+    return write
+
+
+def test_rows_that_may_not_be_compared_are_named(tmp_path, trained):
+    trained("calico-0", "ab")
+    trained("no_cam-0", "ab", trainable=["x"])
+    trained("no_cem-0", "ac")
+    trained("blind-0", "ab", commit="abc+", learning_rate=1)
+    names = ["calico", "no_cam", "no_cem", "blind", "prior-only"]
+    trained("calico-1", "zz")
+    assert reproduce_checks.faults(tmp_path, names, "1") == []
+    assert reproduce_checks.faults(tmp_path, names, "0") == [
+        "no_cem-0 and calico-0 differ in the order of the dialogues",
+        "blind-0 and calico-0 differ in training.learning_rate",
+    ]
+    assert reproduce_checks.commits(tmp_path, ["calico-0", "blind-0", "prior-only"]) == ["abc", "abc+"]
 
 
 def test_the_page_holds_every_row_once_a_table(out, tmp_path):
@@ -74,7 +125,9 @@ def test_the_page_holds_every_row_once_a_table(out, tmp_path):
         "calico", "no_cem", "no_cam",
     ]  # fmt: skip
     assert "worse)" in ablations
-    assert json.loads((tmp_path / "results" / "tables.json").read_text()).keys() == {"tests", "consistency", "order"}
+    assert json.loads((tmp_path / "results" / "tables.json").read_text()).keys() == {
+        "tests", "consistency", "order", "commits", "faults",
+    }  # fmt: skip
 
 
 def test_other_samples_are_not_compared(out, tmp_path):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..files import read_json, write_json
-from ..stages import MODEL, TOOL, TRAIN, Stage, StageError, overrides, run_stages
+from ..stages import MODEL, TOOL, TRAIN, Stage, StageError, check_configurations, overrides, run_stages
 from ..training.cache_command import WHOLE
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.stage:
         return _one(args)
+    check_configurations(plan(args))
     spent = run_stages(lambda: plan(args), args.out)
     logger.info("total %.1f min; the twins are in %s", spent.minutes, args.out / "zoo")
     return 0
