@@ -32,8 +32,11 @@ COMMANDS = {
     "report": ("llava_corr.report.command", "write the HTML page of a run"),
     "zoo": ("llava_corr.zoo.command", "train the tiny twins of the released towers on the embedded world"),
     "demo": ("llava_corr.demo", "everything from an empty folder to the page"),
-    "reproduce": ("llava_corr.reproduce", "the paper's tables in miniature: train, answer and score every row"),
-    "tables": ("llava_corr.reproduce_tables", "the tables of a reproduction"),
+    "reproduce": (
+        "llava_corr.reproduction.command",
+        "the paper's tables in miniature: every row trained, asked, scored",
+    ),
+    "tables": ("llava_corr.reproduction.tables", "the tables of a reproduction"),
 }
 # what has options of its own behind a command's first word
 VARIANTS = {("baseline", "cascade"): "llava_corr.inference.cascade_command"}

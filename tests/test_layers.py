@@ -30,7 +30,7 @@ LAYERS = [
     {"benchmarks", "probes"},
     {"training", "inference"},
     {"zoo"},
-    {"cli", "demo", "reproduce", "reproduce_tables", "auto"},
+    {"cli", "demo", "reproduction", "auto"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from .errors import ReportError
-from .files import read_json, read_text
+from ..errors import ReportError
+from ..files import read_json, read_text
 
 # What a row may change, with everything below it.
 OWN = ("name", "model", "data.blind", "data.features", "training.trainable")

@@ -8,10 +8,10 @@ import yaml
 from command_line import parse
 from drawn_pairs import make_data, one_hot_cache, predict
 
-from llava_corr import reproduce_checks, reproduce_tables
 from llava_corr.benchmarks import command as score_command
 from llava_corr.errors import ReportError
 from llava_corr.record_files import write_records, write_samples
+from llava_corr.reproduction import checks, tables
 
 SHIFTS = {"calico-0": 0, "calico-1": 2, "no_cam-0": 40, "no_cam-1": 40, "no_cem-0": 40, "no_cem-1": 2, "blind-0": 40}
 
@@ -38,7 +38,7 @@ def out(tmp_path_factory):
 
 
 def test_means_over_seeds_and_verdicts_that_all_seeds_share(out):
-    rows = reproduce_tables.collect(out)["tests"]["pairs"]
+    rows = tables.collect(out)["tests"]["pairs"]
     stored = [json.loads((out / "scores" / f"no_cem-{k}-pairs.json").read_text()) for k in (0, 1)]
     values = [file["columns"]["mean"]["mIoU_strict"]["value"] for file in stored]
     assert rows["no_cem"]["scores"]["mean"]["mIoU_strict"] == pytest.approx(sum(values) / 2)
@@ -55,7 +55,7 @@ def test_the_paper_s_order_is_confirmed_denied_or_undecided(out, tmp_path):
     (folder / "order").mkdir()
     for seed in (0, 1):  # the moved masks in the place of the row that the paper has ahead
         shutil.copy(folder / f"no_cam-{seed}-pairs.json", folder / "order" / f"neither-no_cem-{seed}.json")
-    claims = {(c["better"], c["worse"]): c for c in reproduce_tables.collect(tmp_path)["order"]}
+    claims = {(c["better"], c["worse"]): c for c in tables.collect(tmp_path)["order"]}
     assert set(claims) == {("calico", "no_cam"), ("calico", "no_cem"), ("neither", "no_cem")}
     verdicts = [claim["verdicts"]["mIoU_strict"] for claim in claims.values()]
     assert dict(zip(claims, verdicts, strict=True)) == {
@@ -70,7 +70,7 @@ def test_one_seed_decides_nothing(out, tmp_path):
     (tmp_path / "scores").mkdir()
     for name in ("calico-0", "no_cam-0"):
         shutil.copy(out / "scores" / f"{name}-pairs.json", tmp_path / "scores")
-    found = reproduce_tables.collect(tmp_path)
+    found = tables.collect(tmp_path)
     assert found["tests"]["pairs"]["no_cam"]["against"]["mean"]["mIoU_strict"]["verdict"] == "one seed"
     assert set(found["order"][0]["verdicts"].values()) == {"one seed"}
 
@@ -79,7 +79,7 @@ def test_calicos_own_seeds_show_what_a_seed_is_worth(out, tmp_path):
     folder = shutil.copytree(out / "scores", tmp_path / "scores")
     (folder / "order").mkdir()
     shutil.copy(folder / "no_cem-1-pairs.json", folder / "order" / "calico-1.json")
-    last = reproduce_tables.collect(tmp_path)["order"][-1]
+    last = tables.collect(tmp_path)["order"][-1]
     assert (last["better"], last["worse"]) == ("calico, seed 1", "calico, seed 0")
     assert set(last["verdicts"].values()) == {""}
 
@@ -108,17 +108,17 @@ def test_rows_that_may_not_be_compared_are_named(tmp_path, trained):
     trained("blind-0", "ab", commit="abc+", learning_rate=1)
     names = ["calico", "no_cam", "no_cem", "blind", "prior-only"]
     trained("calico-1", "zz")
-    assert reproduce_checks.faults(tmp_path, names, "1") == []
-    assert reproduce_checks.faults(tmp_path, names, "0") == [
+    assert checks.faults(tmp_path, names, "1") == []
+    assert checks.faults(tmp_path, names, "0") == [
         "no_cem-0 and calico-0 differ in the order of the dialogues",
         "blind-0 and calico-0 differ in training.learning_rate",
     ]
-    assert reproduce_checks.commits(tmp_path, ["calico-0", "blind-0", "prior-only"]) == ["abc", "abc+"]
+    assert checks.commits(tmp_path, ["calico-0", "blind-0", "prior-only"]) == ["abc", "abc+"]
 
 
 def test_the_page_holds_every_row_once_a_table(out, tmp_path):
-    args = parse(reproduce_tables, "--out", out, "--results", tmp_path / "results")
-    assert reproduce_tables.run(args) == 0
+    args = parse(tables, "--out", out, "--results", tmp_path / "results")
+    assert tables.run(args) == 0
     text = (tmp_path / "results" / "tables.md").read_text()
     ablations = text.split("### Ablations (Table 2), mean of the tasks")[1].split("###")[0].split("strict mIoU by")[0]
     assert [line.split("|")[1].strip() for line in ablations.splitlines() if line.startswith("| ")][2:] == [
@@ -138,9 +138,9 @@ def test_other_samples_are_not_compared(out, tmp_path):
             value["truth"] = "another"
         (tmp_path / "scores" / f"{name}-pairs.json").write_text(json.dumps(value))
     with pytest.raises(ReportError, match="different samples"):
-        reproduce_tables.collect(tmp_path)
+        tables.collect(tmp_path)
 
 
 def test_without_scores_there_is_nothing_to_tabulate(tmp_path):
     with pytest.raises(ReportError, match="no scores"):
-        reproduce_tables.collect(tmp_path)
+        tables.collect(tmp_path)

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from llava_corr import reproduce
 from llava_corr.config import load_config
 from llava_corr.errors import LlavaCorrError
+from llava_corr.reproduction import command as reproduce
 
 
 def arguments(tmp_path, *words):

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import ReportError
-from .files import atomic_write, read_json, write_json
-from .report.scores_file import ScoresFile, read_scores
-from .reproduce_checks import commits, faults
-from .reproduce_order import METRICS, order, verdict
+from ..errors import ReportError
+from ..files import atomic_write, read_json, write_json
+from ..report.scores_file import ScoresFile, read_scores
+from .checks import commits, faults
+from .order import METRICS, order, verdict
 
 logger = logging.getLogger(__name__)
 
@@ -164,8 +164,8 @@ def _cost(out: Path, row: str, seeds: Iterable[str]) -> dict[str, Any] | None:
 
 def _size(config: Path) -> dict[str, Any]:
     """Tokens of an image in the trunk, and TFLOPs of one forward over two images, frozen towers included."""
-    from .config import load_config
-    from .models.sizes import measure
+    from ..config import load_config
+    from ..models.sizes import measure
 
     size = measure(load_config(config)).to_json()
     return {"tokens_per_image": size["tokens_per_image"], "teraflops": size["teraflops_per_sample"]}

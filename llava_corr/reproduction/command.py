@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .files import read_json, write_json
-from .reproduce_order import CLAIMS, noise_file
-from .stages import MODEL, TOOL, TRAIN, Stage, StageError, check_configurations, overrides, run_stages, whole_number
-from .training.cache_command import WHOLE
-from .zoo.recipe import load_recipe
+from ..files import read_json, write_json
+from ..stages import MODEL, TOOL, TRAIN, Stage, StageError, check_configurations, overrides, run_stages, whole_number
+from ..training.cache_command import WHOLE
+from ..zoo.recipe import load_recipe
+from .order import CLAIMS, noise_file
 
 logger = logging.getLogger(__name__)
 

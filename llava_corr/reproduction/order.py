@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .report.scores_file import read_scores
+from ..report.scores_file import read_scores
 
 METRICS = ("mIoU", "mIoU_strict", "SS")
 FOLDER = "order"  # within the scores: comparisons with another row than Calico
