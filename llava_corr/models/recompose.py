@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from .configuration import LlavaCorrConfig
 from .correspondence import CorrespondenceAdaptation, CorrespondenceExtraction
 from .modeling import LlavaCorrForConditionalGeneration
-from .visual_tokens import QFormerTokens, VisualTokens
+from .visual_tokens import QFormerTokens, VisualTokens, make_projection
 
 # What a configuration also holds: where it comes from, how it is run, how fresh weights would be drawn.
 NO_PART_OF_A_MODEL = frozenset({
@@ -24,19 +24,20 @@ ADAPTATION = ("adaptation_layers", "adaptation_guidance", "adaptation_requery")
 # part that may be absent -> the settings that come and go with it
 WITH_PART = {
     "semantic_config": ("correspondence_heads", "correspondence_residual", "semantic_size"),
-    "qformer_config": ("num_query_tokens", "projection"),
+    "qformer_config": ("num_query_tokens",),
 }
 FROM_ZERO = ("correspondence.attention", "adaptation")  # fresh, they change nothing
 
 
 def check_same_model(wanted: LlavaCorrConfig, found: LlavaCorrConfig, where: str) -> None:
-    """Compares two configurations; where a model was saved, how it runs, and which optional parts it has do not count.
+    """Compares two configurations; where a model was saved, how it runs, which optional parts it has, and the kind of
+    its projection do not count.
 
     Raises:
         ConfigError: they describe different models; every difference is listed.
     """
     ours, theirs = wanted.to_dict(), found.to_dict()
-    optional = set(ADAPTATION)
+    optional = {"projection", *ADAPTATION}
     for part, settings in WITH_PART.items():
         if (getattr(wanted, part) is None) != (getattr(found, part) is None):
             optional |= {part, *settings}
@@ -92,6 +93,11 @@ def recompose(model: LlavaCorrForConditionalGeneration, wanted: LlavaCorrConfig)
         fresh["visual_tokens"] = model.visual_tokens
         model.visual_tokens.apply(model._init_weights)
         model.visual_tokens.vision_model = tower
+    elif wanted.projection != model.config.projection:
+        dropped.append("visual_tokens.projection")
+        width = (wanted.qformer_config or wanted.vision_config).hidden_size
+        model.visual_tokens.projection = make_projection(wanted.projection, width, wanted.hidden_size)
+        fresh["visual_tokens.projection"] = model.visual_tokens.projection
     _recompose_adaptation(model, wanted, fresh, dropped)
     for name, part in fresh.items():
         if name != "visual_tokens":

@@ -27,7 +27,7 @@ class VisualTokens(nn.Module):
         self.vision_model: Any = vision_class(config)._from_config(config.vision_config)
         self.feature_layer = config.vision_feature_layer
         width = token_width or config.vision_config.hidden_size
-        self.projection = _projection(config.projection, width, config.hidden_size)
+        self.projection = make_projection(config.projection, width, config.hidden_size)
 
     def look(self, pixels_NCHW: Tensor) -> Tensor:
         """Patches N x P x E, CLS first: the tower's output (EVA-CLIP's is normalised, CLIP's is not), or what goes into
@@ -86,7 +86,8 @@ class QFormerTokens(VisualTokens):
         return self.projection(seen) if project else seen
 
 
-def _projection(kind: str, width: int, hidden_size: int) -> nn.Module:
+def make_projection(kind: str, width: int, hidden_size: int) -> nn.Module:
+    """f_V, from the width of a visual token into the trunk's: "linear", or "mlp" (Linear, GELU, Linear)."""
     if kind == "linear":
         return nn.Linear(width, hidden_size)
     return nn.Sequential(nn.Linear(width, hidden_size), nn.GELU(), nn.Linear(hidden_size, hidden_size))

@@ -115,6 +115,21 @@ def test_without_the_q_former_the_projection_is_new(setting):
     assert states(parts, processor, samples).isfinite().all()
 
 
+def test_a_projection_of_another_kind_is_new_and_the_rest_stays(setting):
+    build, samples = setting
+    with pytest.raises(ConfigError, match=r"no weights for visual_tokens\.projection"):
+        build("full", *PAPER, "model.projection=mlp")
+    trained = ("training.lora={}", "training.trainable=[visual_tokens.projection]")
+    parts, processor = build("full", *trained, "model.projection=mlp")
+    base = build("full", *PAPER)[0].model.state_dict()
+    found = {n: v for n, v in parts.model.state_dict().items() if "lora_" not in n}
+    new = {n for n in found if n.startswith("visual_tokens.projection.")}
+    assert len(new) == 4  # two layers
+    assert found.keys() - new == {n for n in base if "lora_" not in n and not n.startswith("visual_tokens.projection.")}
+    assert all(torch.equal(found[n], base[n]) for n in found.keys() - new)
+    assert states(parts, processor, samples).isfinite().all()
+
+
 def test_other_sizes_are_another_model(setting):
     build, _ = setting
     with pytest.raises(ConfigError, match=r"semantic_config.hidden_size: the experiment has 48, the weights 24"):
