@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from .errors import ConfigError, LlavaCorrError, PredictionError, SampleError
 from .files import open_rows, read_rows, row_text, write_lines
+from .grammar import normalise_label, parse_answer
 from .records import PREDICTION_SCHEMA, Prediction, Record, Sample
 
 R = TypeVar("R", bound=Record)
@@ -223,7 +224,7 @@ def read_samples(path: str | Path) -> list[Sample]:
 
 
 def iter_predictions(path: str | Path) -> Iterator[Prediction]:
-    """Reads a prediction file row by row.
+    """Reads a prediction file row by row; segments without a sentence have that of the text, where it tells.
 
     Raises:
         PredictionError: missing file, broken row, another schema version, or a sample answered twice.
@@ -239,7 +240,22 @@ def iter_predictions(path: str | Path) -> Iterator[Prediction]:
                 mend="predict again with this version, or score with the version that wrote the file",
             )
         _refuse_duplicate(prediction.sample_id, number, rows, path, PredictionError)
-        yield prediction
+        yield _with_sentences(prediction)
+
+
+def _with_sentences(prediction: Prediction) -> Prediction:
+    """Sentences are optional in a row; the text has them if its [SEG]s are these segments, in order."""
+    if all(segment.sentence for segment in prediction.segments):
+        return prediction
+    spans = parse_answer(prediction.text, len(prediction.image_sizes)).segments
+    told = [(normalise_label(span.phrase), span.image_index) for span in spans]
+    if told != [(normalise_label(segment.phrase), segment.image_index) for segment in prediction.segments]:
+        return prediction
+    segments = tuple(
+        segment.model_copy(update={"sentence": segment.sentence or span.sentence})
+        for segment, span in zip(prediction.segments, spans, strict=True)
+    )
+    return prediction.model_copy(update={"segments": segments})
 
 
 def _refuse_duplicate(

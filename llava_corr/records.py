@@ -337,7 +337,7 @@ class Segment(Record):
         phrase: the words between ``<p>`` and ``</p>``, as written.
         image_index: which image (0-based) the identifier named.
         score: confidence in [0, 1]; by default the mean foreground probability of the mask.
-        sentence: the sentence of the answer that the [SEG] stands in.
+        sentence: the sentence of the answer that the [SEG] stands in; it tells whole objects from parts.
     """
 
     phrase: str

@@ -132,8 +132,9 @@ def counts_target(task: Task, target: Target) -> bool:
 
 
 def counts_segment(task: Task, segment: Segment) -> bool:
-    """In part tasks those predicted segments count whose sentence introduces parts."""
-    return task == "common_objects" or names_parts(segment.sentence)
+    """In part tasks those predicted segments count whose sentence introduces parts, or that have none to say
+    otherwise."""
+    return task == "common_objects" or not segment.sentence or names_parts(segment.sentence)
 
 
 def _units(sample: Sample, answer: Prediction | None, findings: Findings) -> list[Unit]:
@@ -144,6 +145,8 @@ def _units(sample: Sample, answer: Prediction | None, findings: Findings) -> lis
         kind = "object_segments_left_out" if segments else "all_segments_left_out"
         detail = f"{len(given) - len(segments)} of {len(given)} segments stand in sentences that introduce no parts"
         findings.add(kind, sample.id, detail)
+    if sample.task != "common_objects" and (silent := sum(not segment.sentence for segment in given)):
+        findings.add("no_sentence", sample.id, f"{silent} of {len(given)} segments: they count as parts")
     for kind, masks in (("truth", [t.mask for t in targets]), ("predicted", [s.mask for s in segments])):
         empty = sum(mask.area == 0 for mask in masks)
         if empty:

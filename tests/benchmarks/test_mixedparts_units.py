@@ -49,9 +49,16 @@ def test_whole_objects_do_not_count_in_part_tasks():
 
 def test_part_answers_that_never_speak_of_parts_are_listed_as_such():
     one = sample("a", [LEG])
-    aligned = align([one], [answer(one, [segment("the leg", 0, box(0, 0, 8, 8), sentence="")])])
+    aligned = align([one], [answer(one, [segment("the leg", 0, box(0, 0, 8, 8), sentence="I see <p> the leg </p>.")])])
     assert aligned.findings.counts() == {"all_segments_left_out": 1}
     assert aligned.tasks["common_parts"].units[0][0].predictions == ()
+
+
+def test_segments_without_a_sentence_count_as_parts_and_are_listed():
+    one = sample("a", [LEG])
+    aligned = align([one], [answer(one, [segment("the leg", 0, box(0, 0, 8, 8), sentence="")])])
+    assert aligned.findings.counts() == {"no_sentence": 1}
+    assert len(aligned.tasks["common_parts"].units[0][0].predictions) == 1
 
 
 def test_whole_objects_count_in_object_tasks():
