@@ -38,6 +38,16 @@ def resource(*parts: str) -> Path:
     )
 
 
+def find_shipped(path: str) -> str:
+    """``path``; from outside the checkout, a relative one that only the project has, such as ``data/zoo``, in it."""
+    if Path(path).is_absolute() or Path(path).exists() or ".." in Path(path).parts:
+        return path
+    try:
+        return str(resource(*Path(path).parts))
+    except StorageError:
+        return path
+
+
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens a temporary file beside ``path`` and moves it there only when the block ends without an error.

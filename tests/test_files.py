@@ -3,11 +3,23 @@
 import os
 import resource as limits
 import signal
+from pathlib import Path
 
 import pytest
 
-from llava_corr.errors import AnnotationError, ConfigError, Finding, Findings, StorageError
-from llava_corr.files import atomic_write, read_json, read_rows, refuse_overwriting, resource, write_json, write_lines
+from llava_corr.config import load_config
+from llava_corr.errors import AnnotationError, CheckpointError, ConfigError, Finding, Findings, StorageError
+from llava_corr.files import (
+    atomic_write,
+    find_shipped,
+    read_json,
+    read_rows,
+    refuse_overwriting,
+    resource,
+    write_json,
+    write_lines,
+)
+from llava_corr.models.checkpoints import refuse_absent
 
 
 def test_failed_block_leaves_the_old_file(tmp_path):
@@ -94,3 +106,22 @@ def test_a_file_that_is_read_is_not_written_under_any_name(tmp_path, monkeypatch
     with pytest.raises(ConfigError, match="would overwrite"):
         refuse_overwriting([("--out", "folder/../new")], [("--samples", "new")])
     refuse_overwriting([("--out", "b.jsonl"), ("--out", "folder/a.jsonl")], read)
+
+
+def test_what_ships_is_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zoo = Path(find_shipped("data/zoo"))
+    assert (zoo / "config.json").is_file()
+    assert load_config("tiny/calico.yaml").model.weights == str(zoo)
+    for other in ("data/zooo", "owner/name", "../data/zoo", str(tmp_path / "data/zoo")):
+        assert find_shipped(other) == other
+    (tmp_path / "data/zoo").mkdir(parents=True)
+    assert find_shipped("data/zoo") == "data/zoo"  # one's own goes first
+
+
+def test_a_misspelt_folder_is_not_asked_for_from_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(CheckpointError, match="no such folder"):
+        refuse_absent("runs/mine")
+    refuse_absent("owner/name")

@@ -24,6 +24,7 @@ from transformers import BatchFeature
 from ..datasets.collate import load_pictures, to_dialogue
 from ..datasets.mixedparts.phrasings import QUESTIONS
 from ..errors import CheckpointError, SampleError
+from ..files import find_shipped
 from ..grammar import IMAGE, SEG, ParsedAnswer, build_question, names_parts, normalise_label, parse_answer
 from ..models.checkpoints import load_model, load_processor
 from ..models.modeling import LlavaCorrForConditionalGeneration
@@ -84,6 +85,7 @@ class Predictor:
             CheckpointError: no such folder or id, a file of it is missing or broken, or so is its base, or that is
                 another one.
         """
+        folder = find_shipped(folder) if isinstance(folder, str) else folder
         path = Path(folder)
         elsewhere = isinstance(folder, str) and not path.exists() and folder.count("/") == 1
         if not elsewhere and not (path / "config.json").is_file():

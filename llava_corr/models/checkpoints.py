@@ -51,13 +51,15 @@ def load_config(path: str | Path) -> LlavaCorrConfig:
 
 
 def refuse_absent(path: str | Path) -> None:
-    """Refuses what can be neither a folder nor a hub id ("name" or "owner/name").
+    """Refuses what can be neither a folder nor a hub id ("name" or "owner/name"): "data/zooo" where there is a folder
+    data is no owner's, and is never asked for from the hub.
 
     Raises:
         CheckpointError: there is no such folder.
     """
     text = str(path)
-    if not (text and Path(path).is_dir()) and (text.count("/") > 1 or text.startswith((".", "/", "~")) or not text):
+    local = not text or text.count("/") > 1 or text.startswith((".", "/", "~"))
+    if not (text and Path(path).is_dir()) and (local or ("/" in text and Path(path).parent.is_dir())):
         raise CheckpointError("there is no such folder", where=text or "an empty path", mend=MEND)
 
 

@@ -19,7 +19,7 @@ from ..files import read_json, read_rows, read_text, refuse_overwriting
 from ..record_files import iter_predictions, read_samples
 from .anatomy_file import AnatomyFile, read_anatomy
 from .html import MAX_BYTES, write_report
-from .inputs import ABOUT, ReportInputs
+from .inputs import ReportInputs, about
 from .pair import PairInputs, write_pair
 from .pair_command import load_pair
 from .scores_file import ScoresFile, merge_scores, read_scores
@@ -58,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--difficulty", type=Path, help="difficulty sheet of the world (JSON)")
     parser.add_argument("--command-line", action="append", default=[], help="a command to reproduce; may be repeated")
     parser.add_argument("--title", help="heading of the page")
-    parser.add_argument("--about", default=ABOUT, help="paragraph below the heading (of one run's page)")
+    parser.add_argument(
+        "--about", help="paragraph below the heading of one run's page (default: the task, and that the world is one)"
+    )
     parser.add_argument("--show", type=int, default=24, help="show at least so many samples (default 24)")
     parser.add_argument("--seed", type=int, default=0, help="seed of their draw (default 0)")
     parser.add_argument(
@@ -110,11 +112,12 @@ def load_inputs(args: argparse.Namespace) -> ReportInputs:
         ("--difficulty", args.difficulty),
     ]
     refuse_overwriting([("--out", args.out)], read)
+    shown = read_samples(samples)
     return ReportInputs(
-        samples=read_samples(samples),
+        samples=shown,
         predictions=list(iter_predictions(predictions)) if predictions else None,
         title=args.title or (f"Report of {args.run.resolve().name}" if args.run else "Report"),
-        about=args.about,
+        about=args.about or about(shown),
         anatomy=_anatomy(anatomy, predictions, named=args.anatomy is not None),
         train_log=[_of_stage(row, log, logs) for log in logs for row in read_log(log)] or None,
         config=read_text(config, ReportError) if config else None,

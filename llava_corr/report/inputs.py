@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import PredictionError, ReportError, SampleError
@@ -15,10 +16,14 @@ MACRO = "macro mean"
 
 ABOUT = (
     "Given two pictures, the model names what they share or what sets them apart, and draws every part it names "
-    "(part-focused semantic co-segmentation). The pictures come from the embedded world: parametric 3-D objects, "
-    "rendered with exact labels. It is a rehearsal stage that shows whether the whole way from data to score works and "
-    "learns; its figures are no claim about photographs and cannot be compared with published ones."
+    "(part-focused semantic co-segmentation)."
 )
+RENDERED = (
+    "The pictures come from the embedded world: parametric 3-D objects, rendered with exact labels. It is a rehearsal "
+    "stage that shows whether the whole way from data to score works and learns; its figures are no claim about "
+    "photographs and cannot be compared with published ones."
+)
+_WORLD = "world.json"  # what the world leaves in its folder, a few levels above its pictures
 
 
 class ScoreRow(NamedTuple):
@@ -157,3 +162,10 @@ def _check_answer(sample: Sample, prediction: Prediction, where: str) -> None:
                 where=where,
                 mend="predict again; masks are stored at the original image's size",
             )
+
+
+def about(samples: Sequence[Sample]) -> str:
+    """What the task is, and that the pictures were rendered if they were."""
+    folders = {Path(image.path).resolve().parent for sample in samples for image in sample.images}
+    rendered = any((above / _WORLD).is_file() for folder in folders for above in (folder, *list(folder.parents)[:4]))
+    return f"{ABOUT} {RENDERED}" if rendered else ABOUT

@@ -8,11 +8,11 @@ from pathlib import Path
 from ..errors import ReportError
 from ..files import refuse_overwriting
 from ..record_files import iter_predictions, read_samples
-from .inputs import ABOUT, DifferenceRow
+from .inputs import DifferenceRow
 from .pair import PairInputs
 from .scores_file import ScoresFile, merge_scores
 
-_ALONE = ("before", "anatomy", "difficulty", "command_line")
+_ALONE = ("about", "before", "anatomy", "difficulty", "command_line")
 _SWAPPED = {"better": "worse", "worse": "better"}
 
 
@@ -24,7 +24,6 @@ def load_pair(args: argparse.Namespace, first: tuple[str, ScoresFile], second: t
             that only the page of one run knows.
     """
     unused = [f"--{name.replace('_', '-')}" for name in _ALONE if getattr(args, name)]
-    unused += ["--about"] * (args.about != ABOUT)
     if unused:
         raise ReportError(
             f"the page of two runs does not show {', '.join(unused)}", mend="leave that out, or leave out --against"

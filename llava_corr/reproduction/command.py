@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files import read_json, write_json
+from ..files import find_shipped, read_json, write_json
 from ..stages import MODEL, TOOL, TRAIN, Stage, StageError, check_configurations, overrides, run_stages, whole_number
 from ..training.cache_command import WHOLE
 from ..zoo.recipe import load_recipe
@@ -24,7 +24,7 @@ from .order import CLAIMS, noise_file
 
 logger = logging.getLogger(__name__)
 
-BASE, ZOO = "tiny/calico.yaml", "data/zoo"
+BASE, ZOO = "tiny/calico.yaml", find_shipped("data/zoo")
 
 
 @dataclass(frozen=True)

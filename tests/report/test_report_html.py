@@ -15,7 +15,7 @@ from llava_corr.errors import ImageError, PredictionError, ReportError, SampleEr
 from llava_corr.records import Mask, Score, Segment
 from llava_corr.report import html
 from llava_corr.report.html import write_report
-from llava_corr.report.inputs import MACRO, DifferenceRow, Metric, ReportInputs, ScoreRow
+from llava_corr.report.inputs import MACRO, DifferenceRow, Metric, ReportInputs, ScoreRow, about
 
 EVIL = "<script>alert('x')</script> & \"quoted\" </style>"
 
@@ -111,8 +111,15 @@ def test_values_stand_on_the_page(page):
         assert shown in text
     for shown in ("abc123", "3700 s (1 h 1 min)", "width: 64", "median part share", "0.018", "--config tiny.yaml"):
         assert shown in text
-    assert "the embedded world" in text
-    assert "no claim about photographs" in text
+    assert "part-focused semantic co-segmentation" in text
+    assert "embedded world" not in text  # drawn pictures; nobody said that they are rendered
+
+
+def test_a_page_about_a_world_says_so(tmp_path):
+    samples, _ = make_data(tmp_path / "world" / "source", per_cell=1)
+    assert "embedded world" not in about(samples)
+    (tmp_path / "world" / "world.json").write_text("{}")
+    assert "no claim about photographs" in about(samples)
 
 
 def test_headers_state_their_convention(page):
