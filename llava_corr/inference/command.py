@@ -19,9 +19,10 @@ from .. import __version__
 from ..config import load_config
 from ..errors import CheckpointError, ConfigError, LlavaCorrError, PredictionError
 from ..experiment import ExperimentConfig, PredictionSection
-from ..files import file_hash, read_json, refuse_overwriting, write_json
+from ..files import file_hash, find_shipped, read_json, refuse_overwriting, write_json
 from ..record_files import read_samples, refuse_replacing
 from ..records import ImageRef, Prediction, Sample
+from ..registry import did_you_mean
 
 if TYPE_CHECKING:  # torch is loaded when the command runs
     from .prediction_file import Settings
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``predict``."""
     model = parser.add_argument_group("the model")
     model.add_argument("--run", type=Path, help="run folder of training")
-    model.add_argument("--model", type=Path, metavar="FOLDER", help="model folder, with --images")
+    model.add_argument("--model", metavar="FOLDER", help="model folder without its run, such as data/zoo or an export")
     model.add_argument("--base", metavar="FOLDER", help="where the base of trained parts lies now, if it was moved")
     model.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the model's numbers")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines to write; with --images a .json file")
@@ -65,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     loose = parser.add_argument_group("some pictures")
     loose.add_argument("--images", type=Path, nargs="+", help="image files, IMAGE1 first")
-    loose.add_argument("--ask", action="append", metavar="QUESTION", help="may be given several times")
+    loose.add_argument(
+        "--ask", action="append", metavar="QUESTION", help="in words, or a task such as common_parts; several times"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,18 +86,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     if bool(args.images) == bool(args.samples):
-        raise ConfigError("give either --samples FILE, or --images FILES with --ask QUESTION")
+        mend = "--samples for a file of questions, --images a.jpg b.jpg --ask ... for pictures of your own"
+        raise ConfigError("give either --samples FILE, or --images FILES with --ask QUESTION", mend=mend)
     if bool(args.images) != bool(args.ask):
         raise ConfigError("--images and --ask belong together", mend='--images a.jpg b.jpg --ask "Which parts ...?"')
+    if bool(args.run) == bool(args.model):
+        mend = "--run for what training left, --model for any other model folder"
+        raise ConfigError("give either --run RUN or --model FOLDER", mend=mend)
     if args.images:
-        if bool(args.run) == bool(args.model):
-            raise ConfigError("give either --run RUN or --model FOLDER")
         if args.limit is not None or args.batch_size is not None or args.restart or args.verify or args.true_answers:
             raise ConfigError("--limit, --batch-size, --restart, --verify and --true-answers are for --samples")
         if args.out.suffix != ".json":
             raise ConfigError(f"--out {args.out}", mend="with --images name a .json file; the picture goes beside it")
-    elif not args.run or args.model:
-        raise ConfigError("--samples needs --run RUN", mend="the run says whether it is blind and how answers are made")
     if any(value is not None and value < 1 for value in (args.limit, args.batch_size)):
         raise ConfigError(f"--limit {args.limit} --batch-size {args.batch_size}", mend="both are counted from 1")
     if args.verify and args.true_answers:
@@ -110,13 +113,13 @@ def _about_samples(args: argparse.Namespace) -> int:
     written = (args.out, partial_path(args.out), made_path(args.out), verdict_path(args.out))
     refuse_overwriting([("--out", path) for path in written], [("--samples", args.samples)])
     refuse_replacing(args.out, Prediction)
-    config = _configuration(args.run)
+    blind, how = _answering(args)
     samples = read_samples(args.samples)[: args.limit]
-    settings = _settings(args, config, len(samples))
+    settings = _settings(args, how, len(samples), blind=blind)
     finished = not args.restart and _is_finished(args, samples, settings)
     if finished and not args.verify:
         return 0
-    predictor = _load(args, config.prediction)
+    predictor = _load(args, how)
     if not finished:
 
         def answer(rest: Sequence[Sample]) -> Iterator[Prediction]:
@@ -129,18 +132,30 @@ def _about_samples(args: argparse.Namespace) -> int:
     return _verify(args, predictor, samples, blind=settings.blind) if args.verify else 0
 
 
-def _settings(args: argparse.Namespace, config: ExperimentConfig, count: int) -> Settings:
+def _answering(args: argparse.Namespace) -> tuple[bool, PredictionSection]:
+    """Whether the model is blind, and how answers are made: its run says so; a folder alone says neither."""
+    if not args.run:
+        return False, PredictionSection()
+    config = _configuration(args.run)
+    return config.data.blind, config.prediction
+
+
+def _model_folder(args: argparse.Namespace) -> Path:
+    return args.run / "model" if args.run else Path(find_shipped(args.model))
+
+
+def _settings(args: argparse.Namespace, how: PredictionSection, count: int, *, blind: bool) -> Settings:
     from .prediction_file import Settings, folder_hash
     from .predictor import default_device
 
     return Settings(
-        model=folder_hash(args.run / "model"),
+        model=folder_hash(_model_folder(args)),
         samples=file_hash(args.samples, PredictionError),
         samples_path=str(args.samples.resolve()),
         count=count,
-        blind=config.data.blind,
-        max_new_tokens=config.prediction.max_new_tokens,
-        batch_size=args.batch_size or config.prediction.batch_size,
+        blind=blind,
+        max_new_tokens=how.max_new_tokens,
+        batch_size=args.batch_size or how.batch_size,
         dtype=args.dtype,
         true_answers=args.true_answers,
         device=default_device(),
@@ -164,7 +179,9 @@ def _is_finished(args: argparse.Namespace, samples: Sequence[Sample], settings: 
         return False
     answers_of(args.out, samples)
     if made is None:
-        logger.warning("%s: it is not recorded what made this file; verifying it against %s", args.out, args.run)
+        logger.warning(
+            "%s: it is not recorded what made this file; verifying it against %s", args.out, _model_folder(args)
+        )
     elif different := made.settings.differences(settings, of=DECIDING):
         listing = "\n".join(f"    {line}" for line in different)
         raise PredictionError(
@@ -198,17 +215,17 @@ def _about_pictures(args: argparse.Namespace) -> int:
 
     picture = args.out.with_suffix(".png")
     _refuse_losses(args, picture)
+    questions = [_in_words(question) for question in args.ask]
     pictures = [as_picture(path) for path in args.images]  # before the model, which takes its time to load
-    config = _configuration(args.run) if args.run else None
-    predictor = _load(args, config.prediction if config else PredictionSection())
-    blind = config is not None and config.data.blind
+    blind, how = _answering(args)
+    predictor = _load(args, how)
     shown = [
         ImageRef(path=str(f), height=p.shape[0], width=p.shape[1]) for f, p in zip(args.images, pictures, strict=True)
     ]
     if blind:
         logger.warning("%s is blind: it is asked about grey pictures of these sizes", args.run)
     predictor.set_images([grey_picture(i) for i in shown] if blind else pictures)
-    answers = [(question, predictor.ask(question)) for question in args.ask]
+    answers = [(question, predictor.ask(question)) for question in questions]
     rows = [{"question": question, "prediction": answer.model_dump(mode="json")} for question, answer in answers]
     write_json(args.out, {"schema_version": 1, "images": [s.model_dump() for s in shown], "answers": rows})
     write_png(picture, draw_answers(pictures, answers, [path.name for path in args.images]))
@@ -216,6 +233,23 @@ def _about_pictures(args: argparse.Namespace) -> int:
         logger.info("%s", answer.text)
     logger.info("%d answers in %s, drawn in %s", len(answers), args.out, picture)
     return 0
+
+
+def _in_words(question: str) -> str:
+    """A task in the paper's words; other questions as they are.
+
+    Raises:
+        ConfigError: a single word that is no task.
+    """
+    from ..datasets.mixedparts.phrasings import QUESTIONS
+
+    if question in QUESTIONS:
+        return QUESTIONS[question][0]
+    if question.isidentifier():
+        raise ConfigError(
+            f"--ask {question!r} is no task", mend=f"{did_you_mean(question, QUESTIONS)}, or ask in a sentence"
+        )
+    return question
 
 
 def _refuse_losses(args: argparse.Namespace, picture: Path) -> None:
@@ -246,9 +280,8 @@ def _is_answer(path: Path) -> bool:
 def _load(args: argparse.Namespace, prediction: PredictionSection) -> Predictor:
     from .predictor import Predictor
 
-    folder = args.model or args.run / "model"
     return Predictor.from_pretrained(
-        folder,
+        _model_folder(args),
         base=args.base,
         dtype=args.dtype,
         max_new_tokens=prediction.max_new_tokens,

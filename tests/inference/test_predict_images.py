@@ -9,8 +9,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from llava_corr import cli
+from llava_corr.datasets.mixedparts.phrasings import QUESTIONS
 from llava_corr.inference.show import draw_answers
 from llava_corr.models.checkpoints import identify
+from llava_corr.record_files import iter_predictions
 from llava_corr.records import Mask, Prediction, Segment
 
 
@@ -56,7 +58,9 @@ def test_end_to_end(tmp_path, tiny_run, pictures, kind):
         ("--images A B --ask What? --out x.json", "either --run RUN or --model"),
         ("--run RUN --images A B --ask What? --out x.json --limit 3", "are for --samples"),
         ("--run RUN --images A B --ask What? --out x.json --verify", "are for --samples"),
-        ("--model RUN --samples S --out x.jsonl", "--samples needs --run"),
+        ("--model nowhere --samples S --out x.jsonl", "there is no model"),
+        ("--samples S --out x.jsonl", "either --run RUN or --model"),
+        ("--run RUN --images A B --ask common_part --out x.json", "did you mean 'common_parts'"),
         ("--run RUN --samples S --out x.jsonl --limit 0", "counted from 1"),
         ("--run RUN --samples S --out x.jsonl --verify -1", "neither is negative"),
         ("--run RUN --images A nothing.jpg --ask What? --out x.json", "does not exist"),
@@ -71,6 +75,25 @@ def test_what_does_not_fit_is_named(tmp_path, tiny_run, pictures, words, fault, 
     assert predict(*(places.get(word, word) for word in words.split())) == 2
     assert fault in capsys.readouterr().err
     assert not list(tmp_path.glob("x.*"))
+
+
+def test_a_task_is_asked_in_words(tmp_path, tiny_run, pictures):
+    words = ("--run", tiny_run[0], "--images", *pictures, "--ask", "common_parts", "--out", tmp_path / "x.json")
+    assert predict(*words) == 0
+    (answer,) = json.loads((tmp_path / "x.json").read_text())["answers"]
+    assert answer["question"] == QUESTIONS["common_parts"][0]
+    assert predict(*words[:-4], "--ask", QUESTIONS["common_parts"][0], "--out", tmp_path / "y.json") == 0
+    (again,) = json.loads((tmp_path / "y.json").read_text())["answers"]
+    assert again["prediction"] == answer["prediction"]
+
+
+def test_a_model_folder_answers_a_samples_file_like_its_run(tmp_path, tiny_run):
+    run, samples = tiny_run
+    for option, folder in (("--run", run), ("--model", run / "model")):
+        words = (option, folder, "--samples", samples, "--limit", 3, "--batch-size", 3)
+        assert predict(*words, "--out", tmp_path / f"{option[2:]}.jsonl") == 0
+    by_run, by_model = ([p.text for p in iter_predictions(tmp_path / f"{n}.jsonl")] for n in ("run", "model"))
+    assert [text[:20] for text in by_model] == [text[:20] for text in by_run]  # the run ends answers earlier
 
 
 def test_photos_are_drawn_upright(tmp_path, tiny_run, pictures):
