@@ -21,6 +21,14 @@ from .grammar import normalise_label, parse_answer
 from .records import PREDICTION_SCHEMA, Prediction, Record, Sample
 
 R = TypeVar("R", bound=Record)
+# What a row is by its keys; the records that read it; what the file is.
+KINDS = (
+    ({"id", "turns"}, {"Sample"}, "a samples file (llava-corr data)"),
+    ({"sample_id", "segments"}, {"Prediction"}, "a prediction file (llava-corr predict)"),
+    ({"image", "detections"}, {"DetectedImage"}, "a file of detections"),
+    ({"path", "areas"}, {"PictureOcclusion"}, "an occlusion file (llava-corr world --occlusion)"),
+    ({"path", "objects"}, {"ImageRow", "AnnotatedImage"}, "annotations of pictures (--source jsonl=FOLDER)"),
+)
 
 
 def parse_record(cls: type[R], text: str, where: str, error: type[LlavaCorrError]) -> R:
@@ -32,8 +40,19 @@ def parse_record(cls: type[R], text: str, where: str, error: type[LlavaCorrError
     try:
         return cls.model_validate_json(text)
     except ValidationError as cause:
+        if kind := other_kind(cls.__name__, text):
+            raise error(f"this is {kind}", where=where, mend=f"name the file of {cls.__name__} rows here") from cause
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in cause.errors())
         raise error(f"not a valid {cls.__name__}: {faults}", where=where, mend="repair or remove that row") from cause
+
+
+def other_kind(wanted: str, text: str | bytes) -> str | None:
+    """What a row belongs to that is no ``wanted`` record, where its keys tell."""
+    try:
+        keys = set(json.loads(text))
+    except (ValueError, TypeError):
+        return None
+    return next((kind for needed, readers, kind in KINDS if needed <= keys and wanted not in readers), None)
 
 
 def write_records(path: str | Path, records: Iterable[Record]) -> int:

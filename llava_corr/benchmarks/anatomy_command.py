@@ -24,13 +24,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, PredictionError
+from ..errors import ConfigError, Findings, PredictionError
 from ..files import refuse_overwriting, write_json
 from ..grammar import normalise_label
 from ..metrics.intervals import LEVEL
 from ..metrics.text import DEFAULT_MODEL, LabelEmbeddings, cache_name
 from ..record_files import SamplesFile, iter_predictions, read_samples
 from ..records import Prediction, Sample
+from ..registry import did_you_mean
 from .anatomy import DEFINITIONS, EQUAL, KINDS, NAME_RULES, SIMILAR, Likeness, equal_names
 from .anatomy_facts import MEANING, Knowledge, check_occlusion, read_occlusion
 from .anatomy_tables import ALL, Cell, Share, Tables, cell_to_json, cross_tabulate, fates, named_first, row_to_json
@@ -101,7 +102,7 @@ def anatomise(
     occlusion = read_occlusion(args.occlusion) if args.occlusion else None
     if occlusion is not None:
         check_occlusion(occlusion, samples, args.occlusion, findings)
-    knowledge = Knowledge(occlusion, _seen(args))
+    knowledge = Knowledge(occlusion, _seen(args, samples, findings))
     rows = fates(samples, {p.sample_id: p for p in predictions}, knowledge, _likeness(samples, predictions, embeddings))
     if occlusion is not None:
         for row in rows:
@@ -131,9 +132,23 @@ def anatomise(
     }
 
 
-def _seen(args: argparse.Namespace) -> Iterable[str] | None:
+def _seen(args: argparse.Namespace, samples: Sequence[Sample], findings: Findings) -> Iterable[str] | None:
+    """The categories that training saw.
+
+    Raises:
+        ConfigError: none that were named is in the samples.
+    """
     if args.train:
         return {name for sample in SamplesFile(args.train) for name in sample.categories}
+    if args.seen:
+        asked = {normalise_label(name) for sample in samples for name in sample.categories}
+        asked |= {normalise_label(target.phrase) for s in samples for target in s.targets if target.role == "object"}
+        unknown = [name for name in args.seen if normalise_label(name) not in asked]
+        if len(unknown) == len(args.seen):
+            mend = did_you_mean(unknown[0], sorted(asked))
+            raise ConfigError(f"--seen {' '.join(unknown)}: no sample has these categories", mend=mend)
+        for name in unknown:
+            findings.add("seen_category_without_sample", name, f"no sample has it; {did_you_mean(name, sorted(asked))}")
     return args.seen
 
 

@@ -18,6 +18,7 @@ Fault = tuple[str, str]
 
 MENDS = {
     "empty_file": "build it again with llava-corr data",
+    "other_file": "name a samples file, as llava-corr data writes it",
     "not_utf8": "save the row as UTF-8, or leave it out",
     "broken_json": "repair the row at that column, or leave it out",
     "invalid_field": "give the field the type that llava_corr.records.Sample asks for; remove unknown fields",

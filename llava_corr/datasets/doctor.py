@@ -24,11 +24,12 @@ from pydantic import ValidationError
 from ..drawing.images import to_rgb
 from ..errors import ImageError, SampleError
 from ..files import refuse_overwriting, write_json
-from ..record_files import write_samples
+from ..record_files import other_kind, write_samples
 from ..records import ImageRef, Sample
 from .checks import MENDS, check_sample
 
 logger = logging.getLogger(__name__)
+LISTED = 10  # faults of a kind that are printed
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,9 @@ def _check_row(file: Path, row: int, raw: bytes, seen: dict[str, int], atlas: _A
         yield "not_utf8", f"{fault.reason} at byte {fault.start}"
         return
     except ValidationError as fault:
+        if other := other_kind("Sample", raw):
+            yield "other_file", f"this is {other}"
+            return
         for error in fault.errors():
             kind = "broken_json" if error["type"] == "json_invalid" else "invalid_field"
             yield kind, f"{'.'.join(map(str, error['loc'])) or 'row'}: {error['msg']}"
@@ -223,11 +227,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Logs every fault and a summary; returns 1 when there are faults, otherwise 0."""
+    """Logs the faults (of each kind the first ten) and a summary; returns 1 when there are faults, otherwise 0."""
     refuse_overwriting([("--report", args.report)], [("the samples file", file) for file in args.files])
     examination = examine(args.files, images=args.images)
+    shown: Counter[str] = Counter()
     for fault in examination.faults:
-        logger.warning("%s, row %d: %s: %s\n  mend: %s", fault.file, fault.row, fault.kind, fault.detail, fault.mend)
+        shown[fault.kind] += 1
+        if shown[fault.kind] <= LISTED:
+            logger.warning(
+                "%s, row %d: %s: %s\n  mend: %s", fault.file, fault.row, fault.kind, fault.detail, fault.mend
+            )
+    for kind, count in shown.items():
+        if count > LISTED:
+            logger.warning("%s: %d more of them; --report JSON lists all", kind, count - LISTED)
     summary = ", ".join(f"{n} {kind}" for kind, n in examination.counts().items()) or "no faults"
     logger.info("%d rows in %d files: %s", examination.rows, len(args.files), summary)
     if args.report:

@@ -23,6 +23,7 @@ from ..benchmarks.cascade import Asked, Cascade
 from ..benchmarks.cascade_prompts import prompts_hash
 from ..benchmarks.segmenters import RecordedMasks, Segmenter
 from ..benchmarks.simulated_chat import SimulatedChat, TruthMasks
+from ..clients import CLIENTS
 from ..clients.http import LimitField
 from ..clients.opening import open_client, split_word
 from ..clients.recording import RecordedClient
@@ -38,7 +39,8 @@ logger = logging.getLogger(__name__)
 
 STEPS = ("chat", "llm")
 PHRASE_TOKENS = 64  # of the answer to "Please segment the leg of the chair."
-SEGMENTERS = ("model", "recorded", "simulated")
+SIMULATED = "simulated"
+SEGMENTERS = ("model", "recorded", SIMULATED)
 
 
 class CascadeSettings(FileSettings):
@@ -218,7 +220,9 @@ def _clients(args: argparse.Namespace, samples: list[Sample]) -> list[Client]:
 def _client(args: argparse.Namespace, name: str, samples: list[Sample]) -> Client:
     word = getattr(args, name)
     kind, shares = split_word(word)
-    if kind != "simulated":
+    if kind not in (SIMULATED, *CLIENTS.names()):
+        raise ConfigError(f"--{name} {word}: unknown client", mend=did_you_mean(kind, (SIMULATED, *CLIENTS.names())))
+    if kind != SIMULATED:
         return open_client(
             word,
             base_url=getattr(args, f"{name}_url"),

@@ -90,6 +90,7 @@ def test_similar_names_by_a_cache_of_vectors(files):
         (["--resamples", "-1"], "must not be negative"),
         (["--occlusion", "o.jsonl"], "about none of the 36 pictures"),
         (["--occlusion", "twice.jsonl"], "occurs twice"),
+        (["--seen", "no such thing"], "no sample has these categories"),
         (["--occlusion", "broken.jsonl"], "not a valid PictureOcclusion"),
         (["--out", "p.jsonl"], "would overwrite"),
         (["--predictions", "none.jsonl"], "holds no prediction"),

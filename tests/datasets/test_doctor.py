@@ -331,6 +331,7 @@ def test_the_report_overwrites_no_samples(tmp_path):
 def test_every_kind_is_planted():
     planted = {kind for kind, _ in FAULTS.values()}
     elsewhere = {
+        "other_file",
         "broken_json",
         "empty_file",
         "not_utf8",

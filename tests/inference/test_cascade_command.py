@@ -199,6 +199,7 @@ def test_a_phrase_s_mask_is_what_the_model_draws_when_asked_alone(tiny_run):
         (["--replay"], "--replay needs --replies"),
         (["--replay", "--replies", "nowhere"], "does not exist"),
         (["--chat", "gpt-4o"], "unknown client"),
+        (["--chat", "simulatd"], "did you mean 'simulated'"),
         (["--chat", "openai"], "names no model"),
         (["--chat", "simulated:much"], "simulated:OMIT,MISNAME"),
         (["--chat", "simulated:2,0"], "shares from 0 to 1"),
