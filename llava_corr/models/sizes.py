@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..experiment import ExperimentConfig
+from ..experiment import ExperimentConfig, ModelSection
+from ..files import read_json
 from .adapters import choose_trained
 from .build import Vocabulary, build_config
 from .modeling import LlavaCorrForConditionalGeneration
@@ -81,7 +83,7 @@ def measure(config: ExperimentConfig, *, images: int = 2, text_tokens: int = 128
     Args:
         images, text_tokens, masks: of the sample whose forward is counted; text is question and answer together.
     """
-    rows = config.model.tokenizer.vocab_size
+    rows = _vocabulary_rows(config.model)
     vocabulary = Vocabulary(rows, bos=1, eos=2, pad=0, image=-200, seg=min(32004, rows - 1))
     with torch.device("meta"):
         model = LlavaCorrForConditionalGeneration(build_config(config.model, vocabulary)).eval()
@@ -95,6 +97,15 @@ def measure(config: ExperimentConfig, *, images: int = 2, text_tokens: int = 128
         blocks.append(Block("rows of special tokens", trained_rows, trained_rows))
     sample = f"{images} images, {text_tokens} text tokens, {masks} masks, one forward"
     return Sizes(blocks, _text_branch(model), model.config.tokens_per_image, flops, sample)
+
+
+def _vocabulary_rows(section: ModelSection) -> int:
+    """Of the weights it starts from, where they are a folder; a tokenizer that is trained may turn out smaller than the
+    size it is given."""
+    folder = Path(section.weights or "")
+    if section.weights and (folder / "config.json").is_file():
+        return int(read_json(folder / "config.json")["text_config"]["vocab_size"])
+    return section.tokenizer.vocab_size
 
 
 def _blocks(model: LlavaCorrForConditionalGeneration) -> list[Block]:

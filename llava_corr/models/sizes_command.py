@@ -78,8 +78,9 @@ def one_table(sizes: Any) -> list[str]:
     share = 100 * sizes.trained / (sizes.parameters + sizes.left_out)
     lines += ["", f"trained: {share:.4f} %; tokens an image: {sizes.tokens_per_image}", "", f"{sizes.sample}:", ""]
     lines += ["| part | TFLOPs |", "|---|---:|"]
-    lines += [f"| {name} | {value / 1e12:.3f} |" for name, value in sizes.flops.items()]
-    lines.append(f"| **all** | **{sum(sizes.flops.values()) / 1e12:.3f}** |")
+    counted = sizes.to_json()
+    lines += [f"| {name} | {value:g} |" for name, value in counted["teraflops"].items()]
+    lines.append(f"| **all** | **{counted['teraflops_per_sample']:g}** |")
     return lines
 
 

@@ -125,3 +125,16 @@ def test_command(tmp_path, caplog):
     assert json.loads(out.read_text())["parameters"] > 1e6
     assert "| **all** |" in caplog.text
     assert main(["size", "--config", "tiny/calico.yaml", "--masks", "0"]) == 2
+
+
+def test_the_vocabulary_is_that_of_the_weights_a_configuration_starts_from():
+    from safetensors import safe_open
+
+    config = load_config("tiny/calico.yaml")
+    with safe_open(f"{config.model.weights}/model.safetensors", "pt") as file:
+        held = sum(file.get_slice(name).get_shape()[0] for name in file.keys() if name.endswith("embed_tokens.weight"))  # noqa: SIM118
+    width = config.model.trunk.hidden_size
+    trained_from_scratch = load_config("tiny/calico.yaml", ["model.weights=null", "model.random_frozen=true"])
+    assert held < config.model.tokenizer.vocab_size
+    difference = measure(trained_from_scratch).parameters - measure(config).parameters
+    assert difference == 2 * width * (config.model.tokenizer.vocab_size - held)  # embeddings and output layer
