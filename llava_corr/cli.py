@@ -42,6 +42,17 @@ COMMANDS = {
 VARIANTS = {("baseline", "cascade"): "llava_corr.inference.cascade_command"}
 
 
+class ShowDefaults(argparse.HelpFormatter):
+    """Says the default of every option that has one, unless its help does."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        none = action.default is None or action.default is False or action.default in ([], argparse.SUPPRESS)
+        if action.option_strings and text != argparse.SUPPRESS and not none and "default" not in text:
+            action.help = f"{text} (default: %(default)s)".strip()
+        return super()._format_action(action)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; errors meant for the user come out as text, without a traceback."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -54,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     first, second = (*arguments, "", "")[:2]
     chosen = VARIANTS.get((first, second)) or COMMANDS.get(first, ("",))[0]
     for name, (_, description) in COMMANDS.items():
-        sub = commands.add_parser(name, help=description, description=description)
+        sub = commands.add_parser(name, help=description, description=description, formatter_class=ShowDefaults)
         if first == name:  # only the chosen command is imported
             importlib.import_module(chosen).add_arguments(sub)
     args = parser.parse_args(arguments)

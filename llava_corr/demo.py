@@ -34,14 +34,12 @@ logger = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of everything the demo makes")
-    parser.add_argument(
-        "--images", type=whole_number, default=600, help="training pictures of each flavour (default: 600)"
-    )
-    parser.add_argument("--train-samples", type=whole_number, default=8000, help="training dialogues (default: 8000)")
-    parser.add_argument("--test-samples", type=whole_number, default=240, help="scored dialogues (default: 240)")
-    parser.add_argument("--seed", type=int, default=1, help="of the world, the samples and the trainings (default: 1)")
-    parser.add_argument("--minutes", type=time_budget, default=7.0, help="time budget of training (default: 7)")
-    parser.add_argument("--blind-minutes", type=time_budget, default=1.0, help="that of the blind model (default: 1)")
+    parser.add_argument("--images", type=whole_number, default=600, help="training pictures of each flavour")
+    parser.add_argument("--train-samples", type=whole_number, default=8000, help="training dialogues")
+    parser.add_argument("--test-samples", type=whole_number, default=240, help="scored dialogues")
+    parser.add_argument("--seed", type=int, default=1, help="of the world, the samples and the trainings")
+    parser.add_argument("--minutes", type=time_budget, default=7.0, help="time budget of training")
+    parser.add_argument("--blind-minutes", type=time_budget, default=1.0, help="that of the blind model")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override for all trainings")
 
 

@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--config", nargs="+", help="YAML files or names in configs/, laid over one another")
     what.add_argument("--paper", action="store_true", help="all systems of the paper's Table 4, beside its figures")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, may be repeated")
-    parser.add_argument("--images", type=int, default=2, help="of the counted sample (default: 2)")
-    parser.add_argument("--text-tokens", type=int, default=128, help="question and answer together (default: 128)")
-    parser.add_argument("--masks", type=int, default=4, help="[SEG]s of the counted sample (default: 4)")
+    parser.add_argument("--images", type=int, default=2, help="of the counted sample")
+    parser.add_argument("--text-tokens", type=int, default=128, help="question and answer together")
+    parser.add_argument("--masks", type=int, default=4, help="[SEG]s of the counted sample")
     parser.add_argument("--out", type=Path, help="JSON file to write")
 
 

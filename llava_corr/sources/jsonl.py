@@ -151,6 +151,22 @@ def read(
         )
 
 
+def refuse_rows_of_every_split(root: Path) -> None:
+    """Where one file serves several splits, each of its rows has to name one.
+
+    Raises:
+        AnnotationError: a row that does not: its picture would be in all of them.
+    """
+    for number, line in read_rows(root) if root.is_file() else ():
+        where = f"{root}, row {number}"
+        if parse_record(ImageRow, line, where, AnnotationError).split is None:
+            raise AnnotationError(
+                "the row names no split: its picture would be in training and test alike",
+                where=where,
+                mend='give every row "split": "train", "val" or "test", or build one split at a time',
+            )
+
+
 def _objects(row: ImageRow, folder: Path, where: str, findings: Findings) -> tuple[ImageObject, ...]:
     objects = []
     instances: set[str] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 
 import pytest
@@ -135,3 +136,15 @@ def test_world_folder_holds_the_three_flavours(tmp_path):
         "paco_lvis": tmp_path / "paco_lvis",
         "ade20k_part_234": tmp_path / "ade20k_part_234",
     }
+
+
+def test_a_file_whose_rows_name_no_split_is_not_all_of_them(tmp_path):
+    row = {"path": "a.png", "height": 4, "width": 4}
+    file = tmp_path / "all.jsonl"
+    for extra in ({}, {"split": None}):
+        file.write_text(
+            json.dumps(row | {"split": "train"}) + "\n" + json.dumps(row | {"path": "b.png"} | extra) + "\n"
+        )
+        with pytest.raises(AnnotationError, match=r"names no split[\s\S]*row 2"):
+            command.run(arguments("--source", f"jsonl={file}", "--count", 4, "--out", tmp_path / "out"))
+        assert not (tmp_path / "out").exists()

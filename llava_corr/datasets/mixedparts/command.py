@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     roots.add_argument("--source", action="append", metavar="NAME=ROOT", help=f"one of {', '.join(READERS.names())}")
     roots.add_argument("--world", metavar="ROOT", help=f"folder that holds {', '.join(classes.SOURCES)}")
     parser.add_argument("--split", choices=[*SPLITS, "all"], default="all")
-    parser.add_argument("--count", type=int, default=1000, help="samples per split (default: 1000)")
+    parser.add_argument("--count", type=int, default=1000, help="samples per split")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", required=True, metavar="FOLDER")
     parser.add_argument("--spec", metavar="JSON", help="fields of MixedPartsSpec that differ from the defaults")
@@ -87,6 +87,8 @@ def roots_and_splits(args: argparse.Namespace) -> tuple[dict[str, Path], list[st
             mend="correct the argument",
         )
     splits = [*reversed(SPLITS)] if args.split == "all" else [args.split]
+    if len(splits) > 1 and jsonl.SOURCE in roots:
+        jsonl.refuse_rows_of_every_split(roots[jsonl.SOURCE])
     written = [Path(args.out, split + ending) for split in splits for ending in ENDINGS]
     read = [
         (f"--source {name}={root}:", root if root.is_file() else root / f"{split}.jsonl")
