@@ -206,7 +206,7 @@ class ModelSection(Section):
 class DataSection(Section):
     """Samples files (JSON lines of ``records.Sample``)."""
 
-    train: str
+    train: str = Field(description="samples file of the training dialogues")
     validation: str | None = Field(
         None, description="scored by its losses whenever a checkpoint is saved, and at the end"
     )
@@ -215,19 +215,19 @@ class DataSection(Section):
     features: str | None = Field(
         None, description="folder of cached features that llava-corr cache made; the frozen image towers are not run"
     )
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, description="processes that prepare batches; 0: the training process does")
     picture_groups: int = Field(1, ge=1, description="shuffle dialogues in groups of this many that share pictures")
 
 
 class LossSection(Section):
     """Weights of the losses (Calico section 3.5; facts 5.3 rows 1 and 2)."""
 
-    language: float = Field(1.0, ge=0)
-    mask: float = Field(2.0, ge=0)
-    dice: float = Field(0.5, ge=0)
-    mask_kind: Literal["focal", "bce"] = "focal"
+    language: float = Field(1.0, ge=0, description="weight of the next-token loss")
+    mask: float = Field(2.0, ge=0, description="weight of the per-pixel loss")
+    dice: float = Field(0.5, ge=0, description="weight of the Dice loss")
+    mask_kind: Literal["focal", "bce"] = Field("focal", description="the per-pixel loss")
     focal_alpha: float = Field(0.25, le=1, description="weight of foreground pixels; negative: no weighting")
-    focal_gamma: float = Field(2.0, ge=0)
+    focal_gamma: float = Field(2.0, ge=0, description="how much less pixels count that are right already")
     mask_size: int = Field(256, gt=0, description="side of the square canvas on which masks are compared, pixels")
 
     @model_validator(mode="after")
@@ -245,9 +245,9 @@ class LossSection(Section):
 class LoraSection(Section):
     """Low-rank adapter of the trunk's attention; the defaults are the paper's (C.1)."""
 
-    rank: int = Field(8, gt=0)
-    alpha: int = Field(16, gt=0)
-    dropout: float = Field(0.05, ge=0, lt=1)
+    rank: int = Field(8, gt=0, description="of the two matrices of an adapter")
+    alpha: int = Field(16, gt=0, description="an adapter's output is scaled by alpha / rank")
+    dropout: float = Field(0.05, ge=0, lt=1, description="of what goes into an adapter")
     targets: tuple[Literal["q_proj", "k_proj", "v_proj", "o_proj"], ...] = Field(
         ("q_proj", "v_proj"), description="projections with an adapter; none trains token_rows alone"
     )
@@ -265,17 +265,17 @@ class LoraSection(Section):
 class TrainingSection(Section):
     """Optimisation; the defaults are the paper's (C.1)."""
 
-    max_steps: int = Field(5000, gt=0)
+    max_steps: int = Field(5000, gt=0, description="optimiser steps")
     batch_size: int = Field(4, gt=0, description="dialogues per device and micro-step")
-    gradient_accumulation: int = Field(4, gt=0)
-    learning_rate: float = Field(4e-4, gt=0)
-    betas: tuple[Share, Share] = (0.9, 0.95)
-    weight_decay: float = Field(0.0, ge=0)
-    warmup_steps: int = Field(100, ge=0)
-    schedule: Literal["linear", "cosine"] = "linear"
-    max_grad_norm: float = Field(1.0, gt=0)
-    bf16: bool = True
-    gradient_checkpointing: bool = False
+    gradient_accumulation: int = Field(4, gt=0, description="micro-steps of an optimiser step")
+    learning_rate: float = Field(4e-4, gt=0, description="its peak")
+    betas: tuple[Share, Share] = Field((0.9, 0.95), description="of AdamW")
+    weight_decay: float = Field(0.0, ge=0, description="of AdamW")
+    warmup_steps: int = Field(100, ge=0, description="over which the learning rate rises")
+    schedule: Literal["linear", "cosine"] = Field("linear", description="how it falls to zero afterwards")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this norm")
+    bf16: bool = Field(True, description="activations in bfloat16; trained weights stay in float32")
+    gradient_checkpointing: bool = Field(False, description="compute activations twice instead of keeping them")
     losses: LossSection = LossSection()
     lora: LoraSection | None = Field(LoraSection(), description="adapter of the trunk's attention; null: none")
     trainable: tuple[str, ...] = Field(
@@ -284,16 +284,16 @@ class TrainingSection(Section):
         "model lacks by configuration may be named",
     )
     deepspeed: str | None = Field("zero2.json", description="file in zero_configs/, or a path; null trains without")
-    logging_steps: int = Field(10, gt=0)
-    save_steps: int = Field(500, gt=0)
+    logging_steps: int = Field(10, gt=0, description="steps of a row of the log")
+    save_steps: int = Field(500, gt=0, description="steps between checkpoints; the last two are kept")
     max_minutes: float | None = Field(None, gt=0, description="stop in good order after this long, schedule included")
 
 
 class PredictionSection(Section):
     """How answers are generated."""
 
-    batch_size: int = Field(8, gt=0)
-    max_new_tokens: int = Field(512, gt=0)
+    batch_size: int = Field(8, gt=0, description="samples answered together")
+    max_new_tokens: int = Field(512, gt=0, description="an answer that is longer is cut there, and says so")
     max_images_per_tower_pass: int | None = Field(
         4, gt=0, description="as in model, where no gradients are kept: what a batch's pictures take at once"
     )
@@ -302,8 +302,8 @@ class PredictionSection(Section):
 class ExperimentConfig(Section):
     """One experiment."""
 
-    name: str
-    seed: int = Field(0, ge=0, lt=2**32)
+    name: str = Field(description="of the run")
+    seed: int = Field(0, ge=0, lt=2**32, description="of fresh weights, of the order of the data, of dropout")
     output_dir: str = Field("runs", description="the run folder is output_dir/name")
     data: DataSection
     model: ModelSection = ModelSection()

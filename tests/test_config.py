@@ -1,6 +1,8 @@
 """Experiments: overrides, all faults at once, suggestions, bare names, bases."""
 
 import re
+import runpy
+from pathlib import Path
 
 import pytest
 import yaml
@@ -174,3 +176,8 @@ def test_frozen_weights_in_16_bits_need_16_bit_arithmetic():
 def test_values_that_cannot_work_are_named(override, reason):
     with pytest.raises(ConfigError, match=reason):
         load_config("tiny/calico.yaml", [override])
+
+
+def test_the_page_of_all_keys_is_current():
+    made = runpy.run_path(str(Path(__file__).resolve().parent.parent / "scripts" / "configuration_page.py"))
+    assert made["PAGE"].read_text() == made["page"](), "run python scripts/configuration_page.py"

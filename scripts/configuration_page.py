@@ -1,0 +1,65 @@
+"""Writes docs/configuration.md from the descriptions in llava_corr/experiment.py.
+
+python scripts/configuration_page.py
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from llava_corr.experiment import ExperimentConfig, Section
+from llava_corr.files import atomic_write
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
+HEAD = """# Every key of a configuration
+
+Made by `python scripts/configuration_page.py` from `llava_corr/experiment.py`. A configuration is YAML, or several laid
+over one another (`--config tiny/calico.yaml ablations/no_cem.yaml`); `--set training.max_steps=100` overrides one key.
+A section that may be null leaves its part of the model out. `--dry-run` says what a configuration comes to.
+"""
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """The section that a field holds, if it holds one, or may."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    if get_origin(annotation) in (Union, UnionType):
+        return next((found for arg in get_args(annotation) if (found := section_of(arg))), None)
+    return None
+
+
+def default_of(field: FieldInfo) -> str:
+    value = field.default
+    if value is PydanticUndefined:
+        return "(needed)"
+    return "`" + json.dumps(value, default=lambda v: float(v) if hasattr(v, "numerator") else list(v)) + "`"
+
+
+def sections(cls: type[Section], name: str = "") -> Iterator[str]:
+    """Tables of a section's own keys, then those of the sections in it."""
+    inner = {key: found for key, field in cls.model_fields.items() if (found := section_of(field.annotation))}
+    title = f"`{name}`" if name else "The whole"
+    doc = " ".join((cls.__doc__ or "").split())
+    lines = [f"## {title}", "", doc, "", "| key | default | meaning |", "|---|---|---|"]
+    for key, field in cls.model_fields.items():
+        if key not in inner:
+            lines.append(f"| `{key}` | {default_of(field)} | {field.description or ''} |")
+        else:
+            lines.append(f"| `{key}` | a section | {field.description or ''} |")
+    yield "\n".join(lines)
+    for key, found in inner.items():
+        yield from sections(found, f"{name}.{key}" if name else key)
+
+
+def page() -> str:
+    return "\n\n".join([HEAD.strip(), *sections(ExperimentConfig)]) + "\n"
+
+
+if __name__ == "__main__":
+    with atomic_write(PAGE) as handle:
+        handle.write(page())
