@@ -21,15 +21,28 @@ MADE = {
         "every word of MixedParts dialogues in which captions stand for pictures; the prompts of their names",
     ),
 }
+# stage -> measure -> what it means
 MEANING = {
-    "thing_iou": "mean IoU of categories, 64 x 64 cells",
-    "part_iou": "mean IoU of parts of categories",
-    "thing_at_50": "share of things at IoU 0.5",
-    "part_at_50": "share of parts at IoU 0.5",
-    "names_ap": "average precision of the names of a picture",
-    "nearest_is_same_part": "nearest cell of other pictures shows the same part",
-    "answer_loss": "nats per token of held-out answers",
-    "nearest_name": "share of [SEG] states that point to their name",
+    "cells": {
+        "thing_iou": "mean IoU of categories, 64 x 64 cells",
+        "part_iou": "of parts of categories",
+    },
+    "masks": {
+        "thing_iou": "mean IoU of things drawn by their names, 128 x 128",
+        "thing_at_50": "share at IoU 0.5",
+        "part_iou": "mean IoU of parts drawn by their names",
+        "part_at_50": "share at IoU 0.5",
+    },
+    "vision": {"names_ap": "average precision of the names of a picture"},
+    "semantic": {"nearest_is_same_part": "nearest cell of other pictures shows the same part"},
+    "expert": {
+        f"{name}_r2": f"variance of {title} explained"
+        for name, title in (("eva_clip", "EVA-CLIP's twin"), ("dinov2", "DINOv2's"), ("sam", "SAM's"))
+    },
+    "words": {
+        "answer_loss": "nats per token of held-out answers",
+        "nearest_name": "share of [SEG] states that point to their name",
+    },
 }
 
 
@@ -55,12 +68,12 @@ def card(recipe: ZooRecipe, measured: Mapping[str, Mapping[str, float]]) -> str:
         "| twin of | learned | minutes | on validation pictures |", "|---|---|---|---|",
     ]  # fmt: skip
     for stage, (what, objective) in MADE.items():
-        lines.append(_row(what, objective, measured.get(stage, {})))
+        lines.append(_row(what, objective, measured.get(stage, {}), MEANING[stage]))
     dumped = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110)
     return "\n".join([*lines, "", "The recipe:", "", "```yaml", dumped.strip(), "```", ""])
 
 
-def _row(what: str, objective: str, found: Mapping[str, Any]) -> str:
+def _row(what: str, objective: str, found: Mapping[str, Any], meaning: Mapping[str, str]) -> str:
     minutes = f"{found['seconds'] / 60:.1f}" if "seconds" in found else ""
-    shown = "; ".join(f"{MEANING[name]} {value:.3f}" for name, value in found.items() if name in MEANING)
+    shown = "; ".join(f"{said} {found[name]:.3f}" for name, said in meaning.items() if name in found)
     return f"| {what} | {objective} | {minutes} | {shown} |"

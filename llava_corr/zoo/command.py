@@ -16,6 +16,7 @@ from pathlib import Path
 from ..files import read_json, write_json
 from ..stages import MODEL, TOOL, TRAIN, Stage, StageError, check_configurations, overrides, run_stages
 from ..training.cache_command import WHOLE
+from .recipe import ZooRecipe, load_recipe
 
 logger = logging.getLogger(__name__)
 
@@ -47,21 +48,39 @@ def run(args: argparse.Namespace) -> int:
     if args.stage:
         return _one(args)
     check_configurations(plan(args))
+    keep_recipe(load_recipe(args.config, args.set), args.out)
     spent = run_stages(lambda: plan(args), args.out)
     logger.info("total %.1f min; the twins are in %s", spent.minutes, args.out / "zoo")
     return 0
 
 
 def _one(args: argparse.Namespace) -> int:
-    from .recipe import load_recipe
-
     module, function = STAGES[args.stage].split(":")
     work: Callable[..., dict[str, float]] = getattr(importlib.import_module(f"{__package__}.{module}"), function)
     started = time.monotonic()
-    measured = work(load_recipe(args.config, args.set), args.out)
+    recipe = load_recipe(args.config, args.set)
+    keep_recipe(recipe, args.out)
+    measured = work(recipe, args.out)
     logger.info("%s: %s", args.stage, measured)
     write_json(_done(args.out, args.stage), {"seconds": round(time.monotonic() - started, 1), **measured})
     return 0
+
+
+def keep_recipe(recipe: ZooRecipe, out: Path) -> None:
+    """Writes the recipe into the folder; twins of several recipes are not mixed.
+
+    Raises:
+        StageError: the folder is of another recipe.
+    """
+    path, values = out / "recipe.json", recipe.model_dump(mode="json")
+    if path.exists() and (earlier := read_json(path, StageError)) != values:
+        changed = [name for name in values if earlier.get(name) != values[name]]
+        raise StageError(
+            f"these twins were begun by another recipe; what differs: {', '.join(changed)}",
+            where=str(path),
+            mend="choose another folder (--out), or remove this one",
+        )
+    write_json(path, values)
 
 
 def _done(out: Path, stage: str) -> Path:
@@ -75,8 +94,6 @@ def measures(out: Path) -> dict[str, dict[str, float]]:
 
 def plan(args: argparse.Namespace) -> list[Stage]:
     """The stages with their commands."""
-    from .recipe import load_recipe
-
     out: Path = args.out
     recipe = load_recipe(args.config, args.set)
     sets = overrides(args.set)

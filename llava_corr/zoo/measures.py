@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,44 @@ def measure_matches(task: MatchParts, pictures: LabelledPictures) -> dict[str, f
         hits += int((all_names[others][nearest] == all_names[mine])[has].sum())
         count += int(has.sum())
     return {"nearest_is_same_part": hits / max(1, count)}
+
+
+@torch.no_grad()
+def measure_expert(
+    student: Any,
+    teachers: Mapping[str, Callable[[Tensor], Tensor]],
+    pictures: LabelledPictures,
+    held_out: LabelledPictures,
+    count: int = 200,
+) -> dict[str, float]:
+    """Share of the variance of every teacher's channels that a linear reading of the student's patches explains on
+    held-out pictures; the reading is fitted by least squares on ``count`` training pictures (of all flavours)."""
+    student.eval()
+    shown = {name: _some(of, count) for name, of in (("train", pictures), ("held out", held_out))}
+    found = {}
+    for name, teach in teachers.items():
+        (seen, wanted), (new_seen, truth) = (_features(student, teach, of) for of in shown.values())
+        reading = torch.linalg.lstsq(seen, wanted).solution
+        error = ((new_seen @ reading - truth) ** 2).mean(0)
+        found[f"{name}_r2"] = float((1 - error / truth.var(0, unbiased=False).clamp(min=1e-12)).mean())
+    return found
+
+
+def _some(pictures: LabelledPictures, count: int) -> LabelledPictures:
+    step = max(1, len(pictures.pixels) // count)
+    return LabelledPictures(pictures.pixels[::step], pictures.labels[::step], pictures.names)
+
+
+def _features(student: Any, teach: Callable[[Tensor], Tensor], pictures: LabelledPictures) -> tuple[Tensor, Tensor]:
+    """Patches of all pictures: what the student sees, with a constant, and the teacher; P x (d + 1) and P x e."""
+    seen, wanted = [], []
+    side = student.config.image_size
+    for batch in plain_batches(pictures, BATCH):
+        pixels = _resized(batch["pixels"], side)
+        seen.append(student(pixels.float() / 255).features.flatten(0, 1).double())
+        wanted.append(teach(pixels).flatten(2).transpose(1, 2).flatten(0, 1).double())
+    own = torch.cat(seen)
+    return torch.cat([own, torch.ones(len(own), 1, dtype=own.dtype)], 1), torch.cat(wanted)
 
 
 def _resized(pixels: Tensor, side: int) -> Any:

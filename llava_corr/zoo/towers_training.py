@@ -22,7 +22,7 @@ from ..models.scratch import start_positions
 from .dense import IMAGENET, NameCells, SamCells
 from .fitting import fit
 from .masks import DrawByName
-from .measures import measure_cells, measure_masks, measure_matches, measure_whole
+from .measures import measure_cells, measure_expert, measure_masks, measure_matches, measure_whole
 from .pictures import Crops, LabelledPictures, PictureStream, open_pictures
 from .recipe import FitSection, ZooRecipe
 from .towers import (
@@ -135,7 +135,7 @@ def train_semantic(recipe: ZooRecipe, out: Path) -> Measures:
 
 def train_expert(recipe: ZooRecipe, out: Path) -> Measures:
     """RADIO's twin imitates the three others."""
-    pictures = open_pictures(out / "pictures" / "train")
+    pictures, held_out = open_pictures(out / "pictures" / "train"), open_pictures(out / "pictures" / "val")
     model: Any = fresh_model(recipe).eval().requires_grad_(False)
     load_part(model.grounding, out, "masks")
     load_part(model.visual_tokens.vision_model, out, "vision")
@@ -156,7 +156,8 @@ def train_expert(recipe: ZooRecipe, out: Path) -> Measures:
     side = student.config.image_size
     _train(task, "expert", recipe.expert, out, recipe.seed + 5, pictures, side=side)
     student.save_pretrained(out / "radio")
-    return {}
+    model.cpu()
+    return measure_expert(student, teachers, pictures, held_out)
 
 
 def radio_config(recipe: ZooRecipe) -> RadioConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from .recipe import ZooRecipe
 from .towers_training import load_part, save_part, sizes
 from .words import Name, ReadWriteAndPoint, Text, Texts, Told, encode, pad
 
+logger = logging.getLogger(__name__)
+
 HELD_OUT = 300  # dialogues of the validation split
 
 
@@ -35,7 +38,10 @@ def train_words(recipe: ZooRecipe, out: Path) -> dict[str, float]:
     trunk = VicunaTrunk._from_config(build_config(section, Vocabulary.of(tokenizer)).text_config)
     projection = SegProjection(section.trunk.hidden_size, section.grounding.prompt_size)
     longest = section.trunk.max_position_embeddings
-    rows = [text for text in as_texts(tokenizer, dialogues, section.system, places) if len(text.ids) <= longest]
+    told = as_texts(tokenizer, dialogues, section.system, places)
+    rows = [text for text in told if len(text.ids) <= longest]
+    if len(rows) < len(told):
+        logger.info("%d of %d dialogues are longer than %d tokens: left out", len(told) - len(rows), len(told), longest)
     task = ReadWriteAndPoint(trunk, projection, prompts, Vocabulary.of(tokenizer).seg)
     items = Texts(rows, recipe.words.batch, recipe.words.steps, recipe.seed)
     fit(task, items, lambda rows: pad(rows, tokenizer.pad_token_id), recipe.words, out / "fits" / "words", recipe.seed)

@@ -45,10 +45,13 @@ def test_masks_of_true_answers_equal_teacher_forcing(toy, predictor):
     assert all([t.split(":")[0] for t in p.trail] == ["true_answer"] for p in predictions)
 
 
-def test_an_answer_that_is_cut_says_so(predictor, toy):
-    _, _, samples = toy
-    (prediction,) = predictor.predict(samples[:1], progress=False)
-    assert prediction.trail[-1] == "cut at 12 new tokens" or "</s>" not in prediction.text
+def test_an_answer_that_is_cut_says_so(toy):
+    """One token is allowed: either it is the end, or the answer is cut."""
+    model, processor, samples = toy
+    for prediction in Predictor(model, processor, max_new_tokens=1).predict(samples, progress=False):
+        cut = [line for line in prediction.trail if line == "cut at 1 new tokens"]
+        assert bool(cut) == bool(prediction.text), prediction
+        assert "</s>" not in prediction.text
 
 
 def test_ask_about_arrays_files_and_images(toy, predictor):

@@ -1,5 +1,7 @@
 """Copied layers compute what they computed in SAM's encoder; objectives against brute force."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from transformers.models.sam.modeling_sam import SamVisionEncoder
 
 from llava_corr.zoo.dense import NameCells, SamCells
 from llava_corr.zoo.masks import DrawByName, NamePrompts
+from llava_corr.zoo.measures import measure_expert
 from llava_corr.zoo.pictures import LabelledPictures
 from llava_corr.zoo.towers import SAM_TO_DINO, SAM_TO_EVA, MatchParts, copy_layers, grid, thinned
 from llava_corr.zoo.towers_training import QKV
@@ -146,3 +149,42 @@ def test_prompts_tell_names_apart():
     whole, part, other = prompts(torch.tensor([1, 1, 2]), torch.tensor([0, 2, 2]))
     assert (whole - part).abs().max() > 0.1
     assert (part - other).abs().max() > 0.1
+
+
+class Student(torch.nn.Module):
+    """Sees its patches through a known matrix, as a tower of 4 x 4 patches does."""
+
+    config = SimpleNamespace(image_size=32)
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.matrix = torch.randn(64, 12)
+
+    def forward(self, pixels):
+        patches = F.unfold(pixels.mean(1, keepdim=True), 8, stride=8).transpose(1, 2)
+        return SimpleNamespace(features=patches @ self.matrix)
+
+
+def test_the_expert_is_measured_by_what_can_be_read_off_it_on_new_pictures():
+    rng = np.random.default_rng(0)
+    seen, new = (
+        LabelledPictures(
+            rng.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8), np.zeros((40, 128, 128), np.uint16), NAMES
+        )
+        for _ in range(2)
+    )
+    student = Student()
+    torch.manual_seed(2)
+    mixing = torch.randn(12, 5)
+
+    def read(pixels):
+        features = student(pixels.float() / 255).features
+        return grid(features @ mixing + 3)
+
+    def noise(pixels):
+        return torch.randn(len(pixels), 5, 4, 4)
+
+    found = measure_expert(student, {"readable": read, "noise": noise}, seen, new)
+    assert found["readable_r2"] == pytest.approx(1, abs=1e-6)
+    assert found["noise_r2"] < 0.05
