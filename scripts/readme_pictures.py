@@ -3,8 +3,9 @@
 python scripts/readme_pictures.py --demo runs/demo
 
 world.jpg: the first pictures of each flavour beside their part labels. demo.jpg: answers of the demo's model to pairs,
-drawn by the report's own rule (seed 0, no choice by hand): for every flavour one sample about common objects from its
-best third and one from its middle third. Left to right: picture, truth, answer, for image 1 and for image 2.
+drawn by the report's own rule (seed 0, no choice by hand): of every task one sample from the best third by strict mIoU,
+one from the middle third and one from the worst, each of another flavour. Left to right: picture, truth, answer, for
+image 1 and for image 2.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from llava_corr.benchmarks.mixedparts_units import TASKS
 from llava_corr.drawing.images import jpeg_bytes
 from llava_corr.drawing.sheets import contact_sheet
 from llava_corr.files import atomic_write
@@ -36,13 +38,22 @@ def main() -> None:
     demo: Path = parser.parse_args().demo
     save("world.jpg", flavour_sheet(World(), FLAVOURS, "train", rows=1, columns=3))
     samples = read_samples(demo / "mixedparts" / "test.jsonl")
-    pairs = [s for s in samples if s.task == "common_objects" and len(s.images) == 2]
-    scores = read_scores(demo / "tiny-calico" / "scores.json").columns["common_objects"]["mIoU_strict"]
+    columns = read_scores(demo / "tiny-calico" / "scores.json").columns
     answers = {p.sample_id: p for p in iter_predictions(demo / "tiny-calico" / "predictions.jsonl")}
-    chosen = [c for c in choose_samples(pairs, scores.per_sample or {}, 1, seed=0) if c.band in BANDS[:2]]
-    cards = [build_card(choice, [("answer", answers.get(choice.sample.id))], []) for choice in chosen]
-    tiles = [picture for card in cards for row in card.pictures for picture in row]
-    captions = [f"{p.caption} ({card.band})" for card in cards for row in card.pictures for p in row]
+    cards = []
+    for row, task in enumerate(TASKS):
+        pairs = [s for s in samples if s.task == task and len(s.images) == 2]
+        chosen = choose_samples(pairs, columns[task]["mIoU_strict"].per_sample or {}, 1, seed=0)
+        sources = sorted({choice.sample.source for choice in chosen})
+        wanted = {(band, sources[(row + k) % len(sources)]) for k, band in enumerate(BANDS)}
+        drawn = sorted((c for c in chosen if (c.band, c.sample.source) in wanted), key=lambda c: BANDS.index(c.band))
+        cards += [(task, build_card(choice, [("answer", answers.get(choice.sample.id))], [])) for choice in drawn]
+    tiles = [picture for _, card in cards for row in card.pictures for picture in row]
+    captions = [
+        f"{task.replace('_', ' ')}, {card.band}" if k == 0 else p.caption
+        for task, card in cards
+        for k, p in enumerate(p for row in card.pictures for p in row)
+    ]
     save("demo.jpg", contact_sheet([t.pixels for t in tiles], captions, columns=6, cell=200))
 
 
