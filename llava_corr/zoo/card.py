@@ -52,8 +52,7 @@ mask decoder) run on two CPU cores. The objectives are not those of the releases
 them densely. They know nothing of photographs."""
 PARTS = """`radio/` holds RADIO's twin by itself; the rest is one model folder, after the alignment stage (Q-Former,
 f_V, [SEG] projection and mask decoder on single pictures with captions; the trunk is frozen). CEM and CAMs are not
-trained yet: they start at zero. `Predictor.from_pretrained` of llava_corr loads the folder, `llava-corr predict --model`
-asks it about pictures."""
+trained yet: they start at zero. `Predictor.from_pretrained` loads the folder, `llava-corr predict --model` asks it."""
 
 
 def card(recipe: ZooRecipe, measured: Mapping[str, Mapping[str, float]]) -> str:
