@@ -24,6 +24,7 @@ class _Metric(BaseModel):
 
 class _Files(BaseModel):
     path: str
+    count: int | None = None
 
 
 class _Difference(BaseModel):
@@ -48,7 +49,7 @@ class ScoresFile(BaseModel):
     Attributes:
         name: of the scored model.
         truth: identity of the samples.
-        samples, predictions: the files that were scored.
+        samples, predictions: the files that were scored; how many samples there were.
         columns: task or ``"mean"`` -> metric -> score.
     """
 

@@ -17,6 +17,7 @@ from ..errors import ReportError
 from ..files import atomic_write, read_json, write_json
 from ..report.scores_file import ScoresFile, read_scores
 from .checks import commits, faults
+from .images import by_images, seconds_a_sample
 from .order import METRICS, order, verdict
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
 
 def collect(out: Path) -> dict[str, Any]:
     """``tests``: test set -> row -> scores, comparison, cost; ``consistency``: check -> task -> metric; ``order``: the
-    paper's claims about its rows; ``commits`` of the code that trained them; ``faults``: what makes rows incomparable.
+    paper's claims about its rows; ``images``: the main row by the number of images; ``seconds_a_sample`` it takes to
+    answer each test set; ``commits`` of the code that trained the rows; ``faults``: what makes them incomparable.
 
     Raises:
         ReportError: there are no scores, or those of one test set rest on different samples.
@@ -96,6 +98,8 @@ def collect(out: Path) -> dict[str, Any]:
         "tests": tests,
         "consistency": said,
         "order": order(out / "scores", seeds),
+        "images": by_images(out) if (out / "main" / "config.yaml").exists() else {},
+        "seconds_a_sample": {test: seconds_a_sample(out, "main", test) for test in tests},
         "commits": commits(out, trained),
         "faults": [fault for seed in seeds for fault in faults(out, list(pairs), seed)],
     }
@@ -187,7 +191,10 @@ def markdown(found: Mapping[str, Any]) -> str:
     for test, rows in tests.items():
         if test != "pairs":
             columns = SHOWN.get(test, (*COLUMNS, RATIO))
-            blocks += [f"### Test set: {test}", _table(rows, "mean", columns)]
+            spent = _shown(found["seconds_a_sample"].get(test), "{:.2f}")
+            blocks += [f"### Test set: {test}", _table(rows, "mean", columns), f"{spent} seconds a sample (main)."]
+    if found["images"]:
+        blocks += ["### Number of images (main): mean over samples of strict mIoU", _images(found["images"])]
     if pairs:
         blocks += ["### Cost", _costs(pairs)]
     for name, tasks in found["consistency"].items():
@@ -258,6 +265,18 @@ def _cell(values: Mapping[str, Any], task: str, column: str, *, spans: bool = Fa
         return f"{text} ({scale * against['difference']:+.1f}, {against['verdict']})"
     own = [f"[{scale * span[0]:.1f}, {scale * span[1]:.1f}]" for span in values["intervals"][task][column] if span]
     return " ".join((text, *own))
+
+
+def _images(found: Mapping[str, Any]) -> str:
+    rows = []
+    for count, values in found.items():
+        cells = []
+        for task in TASKS[1:]:
+            mean = values["tasks"].get(task)
+            span = mean and mean["interval"] and " [" + ", ".join(f"{100 * end:.1f}" for end in mean["interval"]) + "]"
+            cells.append(f"{100 * mean['value']:.1f}{span or ''}, n {mean['n']}" if mean else "-")
+        rows.append([count, *cells, str(values["tokens"]), f"{values['teraflops']:.5f}"])
+    return _lines(["images", *TASKS[1:], "their tokens", "TFLOPs"], rows)
 
 
 def _costs(rows: Mapping[str, Any]) -> str:

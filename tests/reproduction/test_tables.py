@@ -9,9 +9,11 @@ from command_line import parse
 from drawn_pairs import make_data, one_hot_cache, predict
 
 from llava_corr.benchmarks import command as score_command
+from llava_corr.config import load_config
 from llava_corr.errors import ReportError
+from llava_corr.files import write_json
 from llava_corr.record_files import write_records, write_samples
-from llava_corr.reproduction import checks, tables
+from llava_corr.reproduction import checks, images, tables
 
 SHIFTS = {"calico-0": 0, "calico-1": 2, "no_cam-0": 40, "no_cam-1": 40, "no_cem-0": 40, "no_cem-1": 2, "blind-0": 40}
 
@@ -126,7 +128,7 @@ def test_the_page_holds_every_row_once_a_table(out, tmp_path):
     ]  # fmt: skip
     assert "worse)" in ablations
     assert json.loads((tmp_path / "results" / "tables.json").read_text()).keys() == {
-        "tests", "consistency", "order", "commits", "faults",
+        "tests", "consistency", "order", "images", "seconds_a_sample", "commits", "faults",
     }  # fmt: skip
 
 
@@ -144,3 +146,36 @@ def test_other_samples_are_not_compared(out, tmp_path):
 def test_without_scores_there_is_nothing_to_tabulate(tmp_path):
     with pytest.raises(ReportError, match="no scores"):
         tables.collect(tmp_path)
+
+
+def test_scores_and_cost_by_the_number_of_images(out, tmp_path):
+    samples, _ = make_data(tmp_path / "data", per_cell=2)
+    larger = [
+        s.model_copy(update={"id": f"{s.id}+", "images": (*s.images, s.images[0])})
+        for s in samples
+        if "parts" in s.task
+    ]
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "main").mkdir()
+    (tmp_path / "main" / "config.yaml").write_text(load_config("tiny/calico.yaml").to_yaml())
+    options = ["--text-model", "one-hot", "--embeddings", out / "labels.npz", "--resamples", 10, "--name", "main"]
+    for test, some in (("pairs", samples), ("sets", larger)):
+        write_samples(tmp_path / f"{test}.jsonl", some)
+        sized = [predict(s, 0).model_copy(update={"truth": s.truth_hash()}) for s in some]
+        write_records(tmp_path / f"{test}.p.jsonl", sized)
+        words = ["--samples", tmp_path / f"{test}.jsonl", "--predictions", tmp_path / f"{test}.p.jsonl"]
+        score_command.run(parse(score_command, *options, *words, "--out", tmp_path / "scores" / f"main-{test}.json"))
+    write_json(tmp_path / "stages.json", {"stage_seconds": {"predict: main sets": 60}})
+    found = images.by_images(tmp_path)
+    assert list(found) == ["2", "3"]
+    assert set(found["3"]["tasks"]) == {"common_parts", "unique_parts"}
+    stored = json.loads((tmp_path / "scores" / "main-sets.json").read_text())["columns"]["unique_parts"]["mIoU_strict"]
+    mean = found["3"]["tasks"]["unique_parts"]
+    assert mean["value"] == pytest.approx(sum(stored["per_sample"].values()) / len(stored["per_sample"]))
+    assert mean["n"] == len(stored["per_sample"]) == sum(s.task == "unique_parts" for s in larger)
+    assert mean["interval"][0] <= mean["value"] <= mean["interval"][1]
+    assert (found["2"]["tokens"], found["3"]["tokens"]) == (64, 96)
+    assert found["2"]["teraflops"] < found["3"]["teraflops"] < 1.6 * found["2"]["teraflops"]
+    assert images.seconds_a_sample(tmp_path, "main", "sets") == 60 / len(larger)
+    assert images.seconds_a_sample(tmp_path, "main", "pairs") is None
+    assert "### Number of images" in tables.markdown(tables.collect(tmp_path))

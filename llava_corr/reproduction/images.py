@@ -1,0 +1,62 @@
+"""How scores and cost of the main row go with the number of images in a question."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import read_json
+from ..metrics.intervals import percentile_interval, resample_weights, resampled_ratio
+from ..record_files import SamplesFile
+from ..report.scores_file import read_scores
+
+SCORE, RESAMPLES = "mIoU_strict", 1000
+TESTS = ("pairs", "sets")
+
+
+def by_images(out: Path, row: str = "main") -> dict[str, Any]:
+    """Number of images -> tokens of the pictures, TFLOPs of one forward, and for every task the mean over samples of
+    their strict mIoU, its interval and the number of samples.
+
+    Args:
+        out: folder of the reproduction; tests that were not scored are left out.
+    """
+    values: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for test in TESTS:
+        path = out / "scores" / f"{row}-{test}.json"
+        if path.exists():
+            scores = read_scores(path)
+            counts = {sample.id: len(sample.images) for sample in SamplesFile(scores.samples.path)}
+            for task, columns in scores.columns.items():
+                for sample, value in ((columns[SCORE].per_sample or {}) if SCORE in columns else {}).items():
+                    values[counts[sample]][task].append(value)
+    return {
+        str(count): _cost(out / row / "config.yaml", count) | {"tasks": {t: _mean(v) for t, v in tasks.items()}}
+        for count, tasks in sorted(values.items())
+    }
+
+
+def _mean(values: list[float]) -> dict[str, Any]:
+    found, ones = np.array(values), np.ones(len(values))
+    draws = resampled_ratio(resample_weights(len(values), RESAMPLES, [0]), found, ones)
+    return {"value": float(found.mean()), "interval": percentile_interval(draws), "n": len(values)}
+
+
+def _cost(config: Path, images: int) -> dict[str, Any]:
+    """Of a question about ``images`` pictures with two masks in each; frozen towers included."""
+    from ..config import load_config
+    from ..models.sizes import measure
+
+    size = measure(load_config(config), images=images, masks=2 * images).to_json()
+    return {"tokens": images * size["tokens_per_image"], "teraflops": size["teraflops_per_sample"]}
+
+
+def seconds_a_sample(out: Path, row: str, test: str) -> float | None:
+    """Of answering; all tries together."""
+    stages, scores = out / "stages.json", out / "scores" / f"{row}-{test}.json"
+    spent = read_json(stages).get("stage_seconds", {}).get(f"predict: {row} {test}") if stages.exists() else None
+    count = read_scores(scores).samples.count if scores.exists() else None
+    return spent / count if spent is not None and count else None
