@@ -127,10 +127,13 @@ def validate(schema: type[S], values: Any, where: str, layers: Sequence[tuple[st
             for error in cause.errors()
         ]
         listing = "\n".join(f"    {fault}" for fault in faults)
+        mend = "correct all of them, in the file or with --set"
+        if any(error["loc"] == ("name",) and error["type"] == "missing" for error in cause.errors()):
+            mend += "; an overlay goes after a whole configuration: --config tiny/calico.yaml ablations/no_cem.yaml"
         raise ConfigError(
             f"{len(faults)} fault{'s' if len(faults) != 1 else ''} in the configuration:\n{listing}",
             where=where,
-            mend="correct all of them, in the file or with --set",
+            mend=mend,
         ) from cause
 
 

@@ -131,11 +131,10 @@ def storage_errors(path: str | Path) -> Iterator[None]:
 
 
 def _not_written(path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"could not write {path.name}: {error.strerror or error}",
-        where=str(path.parent),
-        mend="free disk space or choose a folder you may write to, then run the same command again",
-    )
+    mend = "free disk space or choose a folder you may write to, then run the same command again"
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        mend = "there is a file where a folder is to be: name another place"
+    return StorageError(f"could not write {path.name}: {error.strerror or error}", where=str(path.parent), mend=mend)
 
 
 def usual_mode(path: str | Path) -> None:

@@ -112,6 +112,9 @@ def read_index(folder: Path) -> Index:
         FeatureCacheError: there is none, it is broken, or of another format.
     """
     path = folder / INDEX
+    if not path.exists():
+        mend = "make one with the same --config and --set: llava-corr cache --config ... --out FOLDER"
+        raise FeatureCacheError("no feature cache in this folder", where=str(folder), mend=mend)
     rows = list(read_rows(path, FeatureCacheError))
     values, torn = [], False
     for number, line in rows:

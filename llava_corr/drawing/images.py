@@ -49,6 +49,8 @@ def _image_errors(where: str) -> Iterator[None]:
         raise ImageError(
             "the image file does not exist", where=where, mend="restore the image, or point to the right folder"
         ) from cause
+    except IsADirectoryError as cause:
+        raise ImageError("this is a folder, not an image file", where=where, mend="name the image files") from cause
     except Image.DecompressionBombError as cause:
         raise ImageError(f"the image is too large: {cause}", where=where, mend="make it smaller") from cause
     except (OSError, SyntaxError, ValueError, EOFError) as cause:  # what Pillow's decoders raise

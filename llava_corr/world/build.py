@@ -64,6 +64,19 @@ class _Chunk:
         return Path(self.root) / _WORK / f"{self.flavour}-{self.split}-{self.start:07d}.jsonl"
 
 
+def finished_world(root: Path) -> dict[str, Any]:
+    """What ``world.json`` holds.
+
+    Raises:
+        ConfigError: no world was built there to its end, or the file is broken.
+    """
+    if not (root / "world.json").exists():
+        mend = f"build one: llava-corr world --out {root}; an interrupted one continues by the command that began it"
+        raise ConfigError("there is no finished world", where=str(root), mend=mend)
+    found: dict[str, Any] = read_json(root / "world.json", ConfigError)
+    return found
+
+
 def build_world(
     root: str | Path,
     *,

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..files import read_json
-from .build import build_world
+from .build import build_world, finished_world
 from .catalogue import all_categories, get_category, of_flavour
 from .compose import FLAVOURS, WORLD_SPLITS
 
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
                 mend="add a kind that it shows, or choose the others with --flavour",
             )
     if args.difficulty:
-        read_json(args.difficulty / "world.json", ConfigError)
+        finished_world(args.difficulty)
         logger.info("%s", (args.difficulty / "difficulty.md").read_text(encoding="utf-8"))
         return 0
     if args.occlusion:

@@ -13,10 +13,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import ConfigError, Findings
-from ..files import read_json, read_rows
+from ..files import read_rows
 from ..record_files import parse_record, write_records
 from ..records import AnnotatedImage, ImageObject, PictureOcclusion, VisibleArea
-from .build import WORLD_VERSION, flavour_root
+from .build import WORLD_VERSION, finished_world, flavour_root
 from .compose import World, format_split, make_picture
 from .difficulty import unoccluded_areas
 from .picture import Rendered, render_labels
@@ -37,7 +37,7 @@ def write_occlusion(world: str | Path, split: str, out: str | Path | None = None
         StorageError: the file could not be written.
     """
     root = Path(world)
-    plan = read_json(root / "world.json", ConfigError)
+    plan = finished_world(root)
     if plan.get("version") != WORLD_VERSION:
         raise ConfigError(
             f"the world is of version {plan.get('version')}, this program poses scenes of version {WORLD_VERSION}",
