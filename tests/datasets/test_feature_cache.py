@@ -202,7 +202,7 @@ def test_a_shard_of_other_contents_is_unreadable(folder):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "does not exist"),
+        (None, "no feature cache in this folder"),
         ("", "no index"),
         ("[1]\n", "no index"),
         ('{"format": 2}\n', "no index"),
