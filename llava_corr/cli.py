@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from . import __version__
 from .errors import LlavaCorrError
@@ -53,19 +54,26 @@ class ShowDefaults(argparse.HelpFormatter):
         return super()._format_action(action)
 
 
+class Parser(argparse.ArgumentParser):
+    """Of a command, and of what it has below it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": ShowDefaults, **options})
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; errors meant for the user come out as text, without a traceback."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # on a CPU its import warns of a kernel it can do without
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="llava-corr", description=__doc__.splitlines()[0])
+    parser = Parser(prog="llava-corr", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     first, second = (*arguments, "", "")[:2]
     chosen = VARIANTS.get((first, second)) or COMMANDS.get(first, ("",))[0]
     for name, (_, description) in COMMANDS.items():
-        sub = commands.add_parser(name, help=description, description=description, formatter_class=ShowDefaults)
+        sub = commands.add_parser(name, help=description, description=description)
         if first == name:  # only the chosen command is imported
             importlib.import_module(chosen).add_arguments(sub)
     args = parser.parse_args(arguments)

@@ -14,8 +14,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
-from .files import find_shipped
-
 Size = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -196,11 +194,6 @@ class ModelSection(Section):
         "The assistant gives helpful, detailed, and polite answers to the human's questions.",
         description="system sentence in front of every dialogue",
     )
-
-    @field_validator("weights")
-    @classmethod
-    def _shipped(cls, value: str | None) -> str | None:
-        return value and find_shipped(value)
 
 
 class DataSection(Section):

@@ -19,6 +19,7 @@ from .errors import AnnotationError, ConfigError, LlavaCorrError, StorageError
 
 Named = Iterable[tuple[str, str | Path | None]]
 
+SHIPPED = ("data", "zoo")  # weights that come with the project
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -39,13 +40,11 @@ def resource(*parts: str) -> Path:
 
 
 def find_shipped(path: str) -> str:
-    """``path``; from outside the checkout, a relative one that only the project has, such as ``data/zoo``, in it."""
-    if Path(path).is_absolute() or Path(path).exists() or ".." in Path(path).parts:
+    """``path``; where ``data/zoo``, or a place in it, is not in the folder that one is in, the project's own."""
+    parts = Path(path).parts
+    if parts[: len(SHIPPED)] != SHIPPED or ".." in parts or Path(path).exists():
         return path
-    try:
-        return str(resource(*Path(path).parts))
-    except StorageError:
-        return path
+    return str(resource(*parts)) if parts == SHIPPED else str(resource(*SHIPPED).joinpath(*parts[len(SHIPPED) :]))
 
 
 @contextmanager

@@ -221,6 +221,12 @@ def names_parts(sentence: str) -> bool:
     return bool(_PART_WORD.search(_GROUNDED.sub(" ", sentence)))
 
 
+def counts_as_part(sentence: str) -> bool:
+    """Whether a predicted segment of a part task counts: its sentence introduces parts, or it has none to say
+    otherwise."""
+    return not sentence or names_parts(sentence)
+
+
 _DETERMINER = re.compile(r"^(?:the|a|an)\s+")
 
 

@@ -10,11 +10,16 @@ from typing import Any
 from .errors import RegistryError
 
 
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """What may have been meant, if anything."""
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1)), None)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``did you mean 'x'? known: ...`` for a name nobody knows."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    near = closest(name, names)
+    hint = f"did you mean {near!r}? " if near else ""
     return f"{hint}known: {', '.join(names) or 'none'}"
 
 

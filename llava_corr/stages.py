@@ -26,7 +26,7 @@ from typing import Any
 import psutil
 
 from .errors import LlavaCorrError
-from .files import append_line, read_json, resource, write_json, write_lines
+from .files import append_line, read_json, resource, storage_errors, write_json, write_lines
 
 logger = logging.getLogger(__name__)
 BAR = re.compile(r"\d+%\|")
@@ -165,7 +165,9 @@ def _alone(out: Path) -> Iterator[None]:
     Raises:
         StageError: one works there.
     """
-    with (out / "lock").open("w") as handle:
+    with storage_errors(out / "lock"):
+        opened = (out / "lock").open("w")
+    with opened as handle:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process ends
         except (BlockingIOError, PermissionError):

@@ -37,7 +37,7 @@ def default_of(field: FieldInfo) -> str:
     value = field.default
     if value is PydanticUndefined:
         return "(needed)"
-    return "`" + json.dumps(value, default=lambda v: float(v) if hasattr(v, "numerator") else list(v)) + "`"
+    return f"`{json.dumps(value)}`"
 
 
 def sections(cls: type[Section], name: str = "") -> Iterator[str]:

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from llava_corr import demo, stages
+from llava_corr.errors import LlavaCorrError
 
 
 def arguments(tmp_path, *words):
@@ -115,6 +116,13 @@ def test_a_folder_serves_one_call_at_a_time(tmp_path, planned):
     other.kill()
     other.communicate()
     assert demo.run(arguments(tmp_path)) == 0
+
+
+def test_a_folder_that_cannot_be_locked_is_named(tmp_path, planned):
+    (tmp_path / "out" / "lock").mkdir(parents=True)
+    planned(stage(tmp_path, "one", writes(tmp_path)))
+    with pytest.raises(LlavaCorrError, match="could not write lock"):
+        demo.run(arguments(tmp_path))
 
 
 INTERRUPTED = """

@@ -19,6 +19,7 @@ from llava_corr.files import (
     write_json,
     write_lines,
 )
+from llava_corr.models.checkpoints import load_config as load_model_config
 from llava_corr.models.checkpoints import refuse_absent
 
 
@@ -108,20 +109,23 @@ def test_a_file_that_is_read_is_not_written_under_any_name(tmp_path, monkeypatch
     refuse_overwriting([("--out", "b.jsonl"), ("--out", "folder/a.jsonl")], read)
 
 
-def test_what_ships_is_found_from_anywhere(tmp_path, monkeypatch):
+def test_the_zoo_is_found_from_anywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     zoo = Path(find_shipped("data/zoo"))
     assert (zoo / "config.json").is_file()
-    assert load_config("tiny/calico.yaml").model.weights == str(zoo)
-    for other in ("data/zooo", "owner/name", "../data/zoo", str(tmp_path / "data/zoo")):
+    assert find_shipped("data/zoo/radio") == str(zoo / "radio")
+    assert load_config("tiny/calico.yaml").model.weights == "data/zoo"  # the same run wherever it is continued
+    assert load_model_config("data/zoo").text_config.vocab_size > 0
+    for other in ("data/zooo", "data", "docs", "owner/name", "../data/zoo", str(tmp_path / "data/zoo")):
         assert find_shipped(other) == other
     (tmp_path / "data/zoo").mkdir(parents=True)
     assert find_shipped("data/zoo") == "data/zoo"  # one's own goes first
 
 
-def test_a_misspelt_folder_is_not_asked_for_from_the_hub(tmp_path, monkeypatch):
+def test_what_is_nearly_a_folder_is_not_asked_for_from_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").mkdir()
-    with pytest.raises(CheckpointError, match="no such folder"):
-        refuse_absent("runs/mine")
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="did you mean 'runs/mine'"):
+        refuse_absent("runs/mime")
+    refuse_absent("runs/quite-different")
     refuse_absent("owner/name")

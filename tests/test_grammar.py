@@ -10,6 +10,7 @@ from llava_corr.errors import CountMismatchError
 from llava_corr.grammar import (
     RULES,
     build_question,
+    counts_as_part,
     ground,
     image_preamble,
     join_words,
@@ -185,3 +186,15 @@ def test_whatever_a_model_writes_is_read_in_no_time(text):
     normalise_label(text)
     parse_option(text, ["a dog", "a cat"])
     assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("sentence", "counted"),
+    [
+        ("", True),
+        ("The common part is <p> the leg </p> [SEG].", True),
+        ("The images show <p> the part </p> [SEG].", False),
+    ],
+)
+def test_a_segment_counts_as_a_part_unless_its_sentence_speaks_of_none(sentence, counted):
+    assert counts_as_part(sentence) is counted

@@ -31,7 +31,7 @@ from ..metrics.intervals import LEVEL
 from ..metrics.text import DEFAULT_MODEL, LabelEmbeddings, cache_name
 from ..record_files import SamplesFile, iter_predictions, read_samples
 from ..records import Prediction, Sample
-from ..registry import did_you_mean
+from ..registry import closest
 from .anatomy import DEFINITIONS, EQUAL, KINDS, NAME_RULES, SIMILAR, Likeness, equal_names
 from .anatomy_facts import MEANING, Knowledge, check_occlusion, read_occlusion
 from .anatomy_tables import ALL, Cell, Share, Tables, cell_to_json, cross_tabulate, fates, named_first, row_to_json
@@ -133,22 +133,14 @@ def anatomise(
 
 
 def _seen(args: argparse.Namespace, samples: Sequence[Sample], findings: Findings) -> Iterable[str] | None:
-    """The categories that training saw.
-
-    Raises:
-        ConfigError: none that were named is in the samples.
-    """
+    """The categories that training saw; one that no sample has, but nearly, is listed: it may be misspelt."""
     if args.train:
         return {name for sample in SamplesFile(args.train) for name in sample.categories}
-    if args.seen:
-        asked = {normalise_label(name) for sample in samples for name in sample.categories}
-        asked |= {normalise_label(target.phrase) for s in samples for target in s.targets if target.role == "object"}
-        unknown = [name for name in args.seen if normalise_label(name) not in asked]
-        if len(unknown) == len(args.seen):
-            mend = did_you_mean(unknown[0], sorted(asked))
-            raise ConfigError(f"--seen {' '.join(unknown)}: no sample has these categories", mend=mend)
-        for name in unknown:
-            findings.add("seen_category_without_sample", name, f"no sample has it; {did_you_mean(name, sorted(asked))}")
+    asked = {normalise_label(name) for sample in samples for name in sample.categories}
+    asked |= {normalise_label(target.phrase) for s in samples for target in s.targets if target.role == "object"}
+    for name in args.seen or ():
+        if normalise_label(name) not in asked and (near := closest(normalise_label(name), asked)):
+            findings.add("seen_category_misspelt", name, f"no sample has it; did you mean {near!r}")
     return args.seen
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PredictionError, SampleError
-from ..grammar import IMAGE, names_parts, normalise_label
+from ..grammar import IMAGE, counts_as_part, normalise_label
 from ..metrics.intervals import percentile_interval, resample_weights, resampled_ratio
 from ..metrics.masks import greedy_pairs
 from ..records import Mask, Prediction, Sample, Score, Target, Task
@@ -233,7 +233,7 @@ class View(NamedTuple):
 def _view(sample: Sample, answer: Prediction, index: int) -> View:
     parts = sample.task != "common_objects"
     targets = [t for t in sample.targets if t.image_index == index and (t.role == "object" or not parts)]
-    found = [s for s in answer.segments if s.image_index == index and not (parts and names_parts(s.sentence))]
+    found = [s for s in answer.segments if s.image_index == index and not (parts and counts_as_part(s.sentence))]
     mask = Mask.union([s.mask for s in found]) if found else None
     return View(
         partners=tuple(sorted(image.path for k, image in enumerate(sample.images) if k != index)),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from ..errors import Findings, MaskError, PredictionError, SampleError
-from ..grammar import names_parts, normalise_label
+from ..grammar import counts_as_part, normalise_label
 from ..metrics.detection import MAX_DETECTIONS
 from ..records import Mask, MixedPartsTask, Prediction, Sample, Segment, Target, Task
 
@@ -134,7 +134,7 @@ def counts_target(task: Task, target: Target) -> bool:
 def counts_segment(task: Task, segment: Segment) -> bool:
     """In part tasks those predicted segments count whose sentence introduces parts, or that have none to say
     otherwise."""
-    return task == "common_objects" or not segment.sentence or names_parts(segment.sentence)
+    return task == "common_objects" or counts_as_part(segment.sentence)
 
 
 def _units(sample: Sample, answer: Prediction | None, findings: Findings) -> list[Unit]:

@@ -22,7 +22,7 @@ from ..experiment import ExperimentConfig, PredictionSection
 from ..files import file_hash, find_shipped, read_json, refuse_overwriting, write_json
 from ..record_files import read_samples, refuse_replacing
 from ..records import ImageRef, Prediction, Sample
-from ..registry import did_you_mean
+from ..registry import closest, did_you_mean
 
 if TYPE_CHECKING:  # torch is loaded when the command runs
     from .prediction_file import Settings
@@ -245,7 +245,7 @@ def _in_words(question: str) -> str:
 
     if question in QUESTIONS:
         return QUESTIONS[question][0]
-    if question.isidentifier():
+    if question.isascii() and question.isidentifier() and ("_" in question or closest(question, QUESTIONS)):
         raise ConfigError(
             f"--ask {question!r} is no task", mend=f"{did_you_mean(question, QUESTIONS)}, or ask in a sentence"
         )

@@ -85,8 +85,7 @@ class Predictor:
             CheckpointError: no such folder or id, a file of it is missing or broken, or so is its base, or that is
                 another one.
         """
-        folder = find_shipped(folder) if isinstance(folder, str) else folder
-        path = Path(folder)
+        path = Path(find_shipped(str(folder)))
         elsewhere = isinstance(folder, str) and not path.exists() and folder.count("/") == 1
         if not elsewhere and not (path / "config.json").is_file():
             raise CheckpointError("there is no model", where=str(path), mend="train one, or name its model/ folder")
@@ -204,8 +203,18 @@ class Predictor:
         return self._answer(batch, self.model.features(**batch), dialogues, pictures, truths, told)
 
     def _true_answer(self, sample: Sample) -> list[int]:
-        """Tokens of the last answer, with the end token."""
+        """Tokens of the last answer, with the end token.
+
+        Raises:
+            SampleError: question and answer are longer than the context.
+        """
         asked, whole = (self.processor.encode(to_dialogue(sample, with_answers=with_it)) for with_it in (False, True))
+        if len(whole.ids) > (context := self.model.config.text_config.max_position_embeddings):
+            raise SampleError(
+                f"question and true answer have {len(whole.ids)} tokens, the context {context}",
+                where=sample.id,
+                mend="leave the sample out",
+            )
         return whole.ids[len(asked.ids) :]
 
     def _batch(self, dialogues: Sequence[Dialogue], pictures: Mapping[str, Picture]) -> BatchFeature:

@@ -21,7 +21,8 @@ from transformers.utils import CONFIG_NAME, cached_file
 from transformers.utils.hub import extract_commit_hash
 
 from ..errors import CheckpointError, ConfigError, StorageError
-from ..files import sync_to_disk, usual_mode
+from ..files import find_shipped, sync_to_disk, usual_mode
+from ..registry import closest
 from .adapters import ALL, MANIFEST, is_adapter, merge_release, read_trained, touched
 from .attention import attention_of_parts
 from .build import Vocabulary
@@ -41,6 +42,7 @@ def load_config(path: str | Path) -> LlavaCorrConfig:
         CheckpointError: there is none, it is broken, or of another kind of model.
     """
     refuse_absent(path)
+    path = _here(path)
     with _named(path, *NO_SENSE):
         kind = LlavaCorrConfig.get_config_dict(path)[0].get("model_type")
         if kind == LlavaCorrConfig.model_type:
@@ -51,16 +53,25 @@ def load_config(path: str | Path) -> LlavaCorrConfig:
 
 
 def refuse_absent(path: str | Path) -> None:
-    """Refuses what can be neither a folder nor a hub id ("name" or "owner/name"): "data/zooo" where there is a folder
-    data is no owner's, and is never asked for from the hub.
+    """Refuses what can be neither a folder nor a hub id ("name" or "owner/name"), and what is nearly a folder:
+    "data/zooo" beside data/zoo is asked for from no hub.
 
     Raises:
         CheckpointError: there is no such folder.
     """
     text = str(path)
-    local = not text or text.count("/") > 1 or text.startswith((".", "/", "~"))
-    if not (text and Path(path).is_dir()) and (local or ("/" in text and Path(path).parent.is_dir())):
-        raise CheckpointError("there is no such folder", where=text or "an empty path", mend=MEND)
+    if text and Path(_here(path)).is_dir():
+        return
+    above = Path(path).parent
+    near = closest(text, [str(p) for p in above.iterdir() if p.is_dir()] if "/" in text and above.is_dir() else [])
+    if near or not text or text.count("/") > 1 or text.startswith((".", "/", "~")):
+        mend = f"did you mean {near!r}? Otherwise {MEND}" if near else MEND
+        raise CheckpointError("there is no such folder", where=text or "an empty path", mend=mend)
+
+
+def _here(path: str | Path) -> str | Path:
+    """The project's own zoo may be named from any folder."""
+    return path if not str(path) or Path(path).exists() else find_shipped(str(path))
 
 
 def load_model(
@@ -86,6 +97,7 @@ def load_model(
             is missing or another one.
         ConfigError: 4 bits without bitsandbytes, or a base for a model that is whole.
     """
+    path = _here(path)
     folder = Path(path)
     if ALL in whole:
         dtype = torch.float32
@@ -218,6 +230,7 @@ def identify(path: str | Path) -> dict[str, str]:
     Raises:
         CheckpointError: there is no such model.
     """
+    path = _here(path)
     folder = Path(path)
     if not folder.is_dir():
         refuse_absent(path)
@@ -278,6 +291,7 @@ def load_processor(path: str | Path) -> LlavaCorrProcessor:
     Raises:
         CheckpointError: a file of it is missing or broken.
     """
+    path = _here(path)
     with _named(path, *NO_SENSE):
         processor: LlavaCorrProcessor = LlavaCorrProcessor.from_pretrained(path)
     try:

@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..experiment import ExperimentConfig, ModelSection
-from ..files import read_json
+from ..files import find_shipped
 from .adapters import choose_trained
 from .build import Vocabulary, build_config
+from .checkpoints import load_config
 from .modeling import LlavaCorrForConditionalGeneration
 
 TEXT_BRANCH = ("word and position embeddings, text feed-forward layers", 30523, 512)  # InstructBLIP's (facts 4.1)
@@ -101,10 +102,13 @@ def measure(config: ExperimentConfig, *, images: int = 2, text_tokens: int = 128
 
 def _vocabulary_rows(section: ModelSection) -> int:
     """Of the weights it starts from, where they are a folder; a tokenizer that is trained may turn out smaller than the
-    size it is given."""
-    folder = Path(section.weights or "")
-    if section.weights and (folder / "config.json").is_file():
-        return int(read_json(folder / "config.json")["text_config"]["vocab_size"])
+    size it is given.
+
+    Raises:
+        CheckpointError: the folder holds another kind of model.
+    """
+    if section.weights and Path(find_shipped(section.weights)).is_dir():
+        return int(load_config(section.weights).text_config.vocab_size)
     return section.tokenizer.vocab_size
 
 

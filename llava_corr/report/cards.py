@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..drawing.colours import Colour, colour_of, ink_on, label_colours, to_hex
 from ..drawing.images import RGBArray, display_size, load_rgb, resize_rgb
 from ..drawing.overlays import Region, draw_overlay
-from ..grammar import names_parts, normalise_label
+from ..grammar import counts_as_part, normalise_label
 from ..records import Mask, Prediction, Sample, Segment, Target
 from .selection import Choice
 
@@ -161,7 +161,7 @@ def counts(mask: Target | Segment, sample: Sample) -> bool:
     """
     if not _about_parts(sample):
         return True
-    return mask.role != "object" if isinstance(mask, Target) else names_parts(mask.sentence)
+    return mask.role != "object" if isinstance(mask, Target) else counts_as_part(mask.sentence)
 
 
 def _about_parts(sample: Sample) -> bool:

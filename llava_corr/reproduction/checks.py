@@ -14,30 +14,46 @@ from ..files import read_json, read_text
 
 # What a row may change, with everything below it.
 OWN = ("name", "model", "data.blind", "data.features", "training.trainable")
+ORDER = "the order of the dialogues"
 
 
-def faults(out: Path, rows: Sequence[str], seed: str) -> list[str]:
-    """What differs from Calico of the seed and should not, one line each.
+def faults(out: Path, rows: Sequence[str], seeds: Sequence[str]) -> list[str]:
+    """What differs from Calico of the same seed, or between Calico's seeds, and should not; one line each.
 
     Args:
         out: folder of the reproduction.
         rows: names of trained rows, without the seed.
-        seed: theirs.
+        seeds: theirs.
 
     Raises:
         ReportError: a file of a run cannot be read.
     """
-    reference = out / f"calico-{seed}"
-    if not (reference / "run.json").exists():
-        return []
-    wanted = _facts(reference)
+    known = {name: _facts(out, name) for row in rows for seed in seeds if _there(out, name := f"{row}-{seed}")}
     found = []
-    for row in rows:
-        if (folder := out / f"{row}-{seed}") != reference and (folder / "run.json").exists():
-            mine = _facts(folder)
-            names = [name for name in {**wanted, **mine} if mine.get(name) != wanted.get(name)]
-            found += [f"{folder.name} and {reference.name} differ in {name}" for name in names]
+    first: str | None = None
+    for seed in seeds:
+        reference = f"calico-{seed}"
+        if reference not in known:
+            continue
+        found += [
+            f"{name} and {reference} differ in {fact}"
+            for name in (f"{row}-{seed}" for row in rows)
+            if name in known
+            for fact in _differing(known[name], known[reference])
+        ]
+        if first:
+            other = [fact for fact in _differing(known[reference], known[first]) if fact not in ("seed", ORDER)]
+            found += [f"{reference} and {first} differ in {fact}" for fact in other]
+        first = first or reference
     return found
+
+
+def _there(out: Path, name: str) -> bool:
+    return (out / name / "run.json").exists()
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return [name for name in {**other, **one} if one.get(name) != other.get(name)]
 
 
 def commits(out: Path, names: Sequence[str]) -> list[str]:
@@ -46,15 +62,22 @@ def commits(out: Path, names: Sequence[str]) -> list[str]:
     return sorted({str(read_json(file, ReportError).get("commit")) for file in files})
 
 
-def _facts(run: Path) -> dict[str, Any]:
+def _facts(out: Path, name: str) -> dict[str, Any]:
+    run = out / name
     config = dict(_leaves(yaml.safe_load(read_text(run / "config.yaml", ReportError))))
     facts: dict[str, Any] = {
-        name: value for name, value in config.items() if not any(f"{name}.".startswith(f"{own}.") for own in OWN)
+        key: value for key, value in config.items() if not any(f"{key}.".startswith(f"{own}.") for own in OWN)
     }
-    inputs = read_json(run / "run.json", ReportError).get("inputs", {})
-    facts["the training samples"] = inputs.get("data.train", {}).get("fingerprint")
-    facts["the order of the dialogues"] = _order(run / "train_log.jsonl")
+    aligned = out / f"{name}-align" / "run.json"  # then the row starts from what its own alignment made of the twins
+    begun = aligned if aligned.exists() else run / "run.json"
+    facts["the training samples"] = _fingerprint(run / "run.json", "data.train")
+    facts["the weights they start from"] = _fingerprint(begun, "model.weights")
+    facts[ORDER] = _order(run / "train_log.jsonl")
     return facts
+
+
+def _fingerprint(file: Path, name: str) -> Any:
+    return read_json(file, ReportError).get("inputs", {}).get(name, {}).get("fingerprint")
 
 
 def _leaves(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

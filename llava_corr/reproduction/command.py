@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files import find_shipped, read_json, write_json
+from ..files import read_json, write_json
 from ..stages import MODEL, TOOL, TRAIN, Stage, StageError, check_configurations, overrides, run_stages, whole_number
 from ..training.cache_command import WHOLE
 from ..zoo.recipe import load_recipe
@@ -24,7 +24,7 @@ from .order import CLAIMS, noise_file
 
 logger = logging.getLogger(__name__)
 
-BASE, ZOO = "tiny/calico.yaml", find_shipped("data/zoo")
+BASE, ZOO = "tiny/calico.yaml", "data/zoo"
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def plan(args: argparse.Namespace) -> list[Stage]:
         for seed in args.seeds:
             for name in dict.fromkeys(["calico", *(row for row in args.rows if row in ROWS)]):
                 stages += _row(args, name, ROWS[name], seed)
-            stages += _comparisons(args, seed)
+        stages += [stage for seed in args.seeds for stage in _comparisons(args, seed)]
     return [*stages, *(_baselines(args) if BASELINES in args.rows else [])]
 
 

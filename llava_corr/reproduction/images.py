@@ -22,14 +22,14 @@ def by_images(out: Path, row: str = "main") -> dict[str, Any]:
     their strict mIoU, its interval and the number of samples.
 
     Args:
-        out: folder of the reproduction; tests that were not scored are left out.
+        out: folder of the reproduction; tests that were not scored, or whose samples are not there, are left out.
     """
     values: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for test in TESTS:
-        path = out / "scores" / f"{row}-{test}.json"
-        if path.exists():
+        path, samples = out / "scores" / f"{row}-{test}.json", out / "data" / test / "test.jsonl"
+        if path.exists() and samples.exists():
             scores = read_scores(path)
-            counts = {sample.id: len(sample.images) for sample in SamplesFile(scores.samples.path)}
+            counts = {sample.id: len(sample.images) for sample in SamplesFile(samples)}
             for task, columns in scores.columns.items():
                 for sample, value in ((columns[SCORE].per_sample or {}) if SCORE in columns else {}).items():
                     values[counts[sample]][task].append(value)

@@ -85,6 +85,10 @@ def collect(out: Path) -> dict[str, Any]:
     for test, rows in grouped.items():
         if len({file.truth for seeds in rows.values() for file in seeds.values()}) > 1:
             raise ReportError(f"scores on {test} rest on different samples", where=str(out), mend="score them anew")
+    for rows in grouped.values():  # an earlier version scored baselines once, against one seed
+        for seeds in rows.values():
+            if len(seeds) > 1:
+                seeds.pop("", None)
     tests = {
         test: {row: _row(seeds) | {"cost": _cost(out, row, seeds)} for row, seeds in rows.items()}
         for test, rows in grouped.items()
@@ -92,16 +96,16 @@ def collect(out: Path) -> dict[str, Any]:
     checks = {name: out / "scores" / f"{name}.json" for name in CONSISTENCY}
     said = {name: read_json(path, ReportError)["tasks"] for name, path in checks.items() if path.exists()}
     pairs = grouped.get("pairs", {})
-    seeds = sorted({seed for row in pairs.values() for seed in row if seed})
+    numbers = sorted({seed for row in pairs.values() for seed in row if seed})
     trained = [f"{row}-{seed}" if seed else row for row, files in pairs.items() for seed in files]
     return {
         "tests": tests,
         "consistency": said,
-        "order": order(out / "scores", seeds),
+        "order": order(out / "scores", numbers),
         "images": by_images(out) if (out / "main" / "config.yaml").exists() else {},
         "seconds_a_sample": {test: seconds_a_sample(out, "main", test) for test in tests},
         "commits": commits(out, trained),
-        "faults": [fault for seed in seeds for fault in faults(out, list(pairs), seed)],
+        "faults": faults(out, list(pairs), numbers),
     }
 
 

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from ..errors import CheckpointError, ConfigError
 from ..experiment import ExperimentConfig, ModelSection
+from ..files import find_shipped
 from ..models.adapters import ALL, NOT_RUN, TrainedParts, choose_trained, merge_release, needs_float32
 from ..models.attention import attention_of_parts
 from ..models.build import Vocabulary, build_config, build_processor, halve_frozen
@@ -39,7 +40,7 @@ def load_tokenizer(section: ModelSection, samples: Iterable[Sample]) -> PreTrain
         mend += "file says what has to run before"
         try:
             refuse_absent(path)
-            return AutoTokenizer.from_pretrained(path)
+            return AutoTokenizer.from_pretrained(find_shipped(path))
         except CheckpointError as cause:
             raise CheckpointError(cause.what, where=place, mend=mend) from cause
         except (OSError, ValueError) as cause:

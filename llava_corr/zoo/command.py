@@ -59,28 +59,36 @@ def _one(args: argparse.Namespace) -> int:
     work: Callable[..., dict[str, float]] = getattr(importlib.import_module(f"{__package__}.{module}"), function)
     started = time.monotonic()
     recipe = load_recipe(args.config, args.set)
-    keep_recipe(recipe, args.out)
+    check_recipe(recipe, args.out)
     measured = work(recipe, args.out)
+    keep_recipe(recipe, args.out)
     logger.info("%s: %s", args.stage, measured)
     write_json(_done(args.out, args.stage), {"seconds": round(time.monotonic() - started, 1), **measured})
     return 0
 
 
 def keep_recipe(recipe: ZooRecipe, out: Path) -> None:
-    """Writes the recipe into the folder; twins of several recipes are not mixed.
+    """Writes the recipe into the folder, for :func:`check_recipe`."""
+    check_recipe(recipe, out)
+    write_json(out / "recipe.json", recipe.model_dump(mode="json"))
+
+
+def check_recipe(recipe: ZooRecipe, out: Path) -> None:
+    """Twins of several recipes are not mixed.
 
     Raises:
         StageError: the folder is of another recipe.
     """
     path, values = out / "recipe.json", recipe.model_dump(mode="json")
+    if not path.exists() and measures(out):
+        logger.warning("%s does not say by which recipe its twins were begun; this one is taken for it", out)
     if path.exists() and (earlier := read_json(path, StageError)) != values:
-        changed = [name for name in values if earlier.get(name) != values[name]]
+        changed = [name for name in {**earlier, **values} if earlier.get(name) != values.get(name)]
         raise StageError(
             f"these twins were begun by another recipe; what differs: {', '.join(changed)}",
             where=str(path),
             mend="choose another folder (--out), or remove this one",
         )
-    write_json(path, values)
 
 
 def _done(out: Path, stage: str) -> Path:

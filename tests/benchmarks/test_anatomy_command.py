@@ -90,7 +90,6 @@ def test_similar_names_by_a_cache_of_vectors(files):
         (["--resamples", "-1"], "must not be negative"),
         (["--occlusion", "o.jsonl"], "about none of the 36 pictures"),
         (["--occlusion", "twice.jsonl"], "occurs twice"),
-        (["--seen", "no such thing"], "no sample has these categories"),
         (["--occlusion", "broken.jsonl"], "not a valid PictureOcclusion"),
         (["--out", "p.jsonl"], "would overwrite"),
         (["--predictions", "none.jsonl"], "holds no prediction"),
@@ -107,3 +106,12 @@ def test_refusals(files, more, message, capsys, monkeypatch):
     assert run(folder, *more) == 2
     assert message in capsys.readouterr().err
     assert not (folder / "a.json").exists()
+
+
+def test_a_seen_category_that_is_nearly_one_of_the_samples_is_listed(files):
+    folder = files[0]
+    assert run(folder, "--seen", "seet", "helicopter") == 0  # the other was trained on, and is not asked about
+    items = json.loads((folder / "a.json").read_text())["findings"]["items"]
+    (found,) = [i for i in items if i["kind"] == "seen_category_misspelt"]
+    assert found["where"] == "seet"
+    assert "did you mean 'seat'" in found["detail"]

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from llava_corr import cli
 from llava_corr.datasets.mixedparts.phrasings import QUESTIONS
+from llava_corr.inference.command import _in_words
 from llava_corr.inference.show import draw_answers
 from llava_corr.models.checkpoints import identify
 from llava_corr.record_files import iter_predictions
@@ -85,6 +86,11 @@ def test_a_task_is_asked_in_words(tmp_path, tiny_run, pictures):
     assert predict(*words[:-4], "--ask", QUESTIONS["common_parts"][0], "--out", tmp_path / "y.json") == 0
     (again,) = json.loads((tmp_path / "y.json").read_text())["answers"]
     assert again["prediction"] == answer["prediction"]
+
+
+@pytest.mark.parametrize("question", ["请分割共同部分", "Describe", "Why?"])
+def test_questions_of_one_word_are_asked(question):
+    assert _in_words(question) == question
 
 
 def test_a_model_folder_answers_a_samples_file_like_its_run(tmp_path, tiny_run):

@@ -45,6 +45,15 @@ def test_masks_of_true_answers_equal_teacher_forcing(toy, predictor):
     assert all([t.split(":")[0] for t in p.trail] == ["true_answer"] for p in predictions)
 
 
+def test_a_true_answer_beyond_the_context_is_refused(toy):
+    model, processor, samples = toy
+    short = copy.deepcopy(model)
+    longest = max(len(processor.encode(to_dialogue(s, with_answers=True)).ids) for s in samples)
+    short.config.text_config.max_position_embeddings = longest - 1
+    with pytest.raises(SampleError, match=f"have {longest} tokens, the context {longest - 1}"):
+        list(Predictor(short, processor).predict(samples, true_answers=True, progress=False))
+
+
 def test_an_answer_that_is_cut_says_so(toy):
     """One token is allowed: either it is the end, or the answer is cut."""
     model, processor, samples = toy

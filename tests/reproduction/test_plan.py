@@ -85,6 +85,16 @@ def test_rows_made_one_by_one_are_compared_when_both_are_there(tmp_path):
     assert comparisons("--rows", "no_cem", "--seeds", "1") == ["score: calico-1 against calico-0"]
 
 
+@pytest.mark.parametrize("words", [(), ("--seeds", "1", "0"), ("--rows", "baselines", "neither", "--seeds", "2")])
+def test_every_file_that_a_stage_reads_was_made_by_an_earlier_one(tmp_path, words):
+    made = set()
+    for stage in reproduce.plan(arguments(tmp_path, *words)):
+        for flag, word in pairwise(stage.command):
+            if flag in ("--against", "--predictions", "--detections", "--swapped"):
+                assert word in made, (stage.name, word)
+        made.add(str(stage.done))
+
+
 @pytest.mark.parametrize("rows", [["main"], ["baselines"], ["lisa"], ["no_cem", "new_projection"]])
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_a_row_is_the_same_stage_whichever_others_are_asked_for(tmp_path, rows, seed):

@@ -10,7 +10,6 @@ from drawn_pairs import make_data, one_hot_cache, predict
 
 from llava_corr.benchmarks import command as score_command
 from llava_corr.config import load_config
-from llava_corr.errors import ReportError
 from llava_corr.files import write_json
 from llava_corr.record_files import write_records, write_samples
 from llava_corr.reproduction import checks, images, tables
@@ -90,12 +89,14 @@ def test_calicos_own_seeds_show_what_a_seed_is_worth(out, tmp_path):
 def trained(tmp_path):
     """Run folders as training leaves them."""
 
-    def write(name, order, commit="abc", **training):
+    def write(name, order, commit="abc", weights="w", **training):
         folder = tmp_path / name
         folder.mkdir()
-        values = {"name": name, "model": {"projection": name}, "training": {"batch_size": 16, **training}}
+        values = {"name": name, "seed": int(name.split("-")[1]), "model": {"projection": name}}
+        values["training"] = {"batch_size": 16, **training}
         (folder / "config.yaml").write_text(yaml.safe_dump(values))
-        facts = {"commit": commit, "inputs": {"data.train": {"fingerprint": "f"}}}
+        inputs = {"data.train": {"fingerprint": "f"}, "model.weights": {"fingerprint": weights}}
+        facts = {"commit": commit, "inputs": inputs}
         (folder / "run.json").write_text(json.dumps(facts))
         rows = [{"step": 10 * k, "order": value} for k, value in enumerate(order)]
         (folder / "train_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, rows[-1]]))
@@ -108,48 +109,25 @@ def test_rows_that_may_not_be_compared_are_named(tmp_path, trained):
     trained("no_cam-0", "ab", trainable=["x"])
     trained("no_cem-0", "ac")
     trained("blind-0", "ab", commit="abc+", learning_rate=1)
-    names = ["calico", "no_cam", "no_cem", "blind", "prior-only"]
-    trained("calico-1", "zz")
-    assert checks.faults(tmp_path, names, "1") == []
-    assert checks.faults(tmp_path, names, "0") == [
+    trained("lisa-0", "ab", weights="its own alignment's")
+    trained("lisa-0-align", "xy")
+    trained("glamm-0", "ab", weights="other twins")
+    trained("calico-1", "zz", max_steps=9)
+    names = ["calico", "no_cam", "no_cem", "blind", "lisa", "glamm", "prior-only"]
+    of_seed_0 = [
         "no_cem-0 and calico-0 differ in the order of the dialogues",
         "blind-0 and calico-0 differ in training.learning_rate",
+        "glamm-0 and calico-0 differ in the weights they start from",
     ]
+    assert checks.faults(tmp_path, names, ["0"]) == of_seed_0
+    assert checks.faults(tmp_path, names, ["1"]) == []
+    between = ["calico-1 and calico-0 differ in training.max_steps"]  # not in the order, which is the seed's
+    assert checks.faults(tmp_path, names, ["0", "1"]) == [*of_seed_0, *between]
     assert checks.commits(tmp_path, ["calico-0", "blind-0", "prior-only"]) == ["abc", "abc+"]
 
 
-def test_the_page_holds_every_row_once_a_table(out, tmp_path):
-    args = parse(tables, "--out", out, "--results", tmp_path / "results")
-    assert tables.run(args) == 0
-    text = (tmp_path / "results" / "tables.md").read_text()
-    ablations = text.split("### Ablations (Table 2), mean of the tasks")[1].split("###")[0].split("strict mIoU by")[0]
-    assert [line.split("|")[1].strip() for line in ablations.splitlines() if line.startswith("| ")][2:] == [
-        "calico", "no_cem", "no_cam",
-    ]  # fmt: skip
-    assert "worse)" in ablations
-    assert json.loads((tmp_path / "results" / "tables.json").read_text()).keys() == {
-        "tests", "consistency", "order", "images", "seconds_a_sample", "commits", "faults",
-    }  # fmt: skip
-
-
-def test_other_samples_are_not_compared(out, tmp_path):
-    (tmp_path / "scores").mkdir()
-    for name in ("calico-0", "blind-0"):
-        value = json.loads((out / "scores" / f"{name}-pairs.json").read_text())
-        if name == "blind-0":
-            value["truth"] = "another"
-        (tmp_path / "scores" / f"{name}-pairs.json").write_text(json.dumps(value))
-    with pytest.raises(ReportError, match="different samples"):
-        tables.collect(tmp_path)
-
-
-def test_without_scores_there_is_nothing_to_tabulate(tmp_path):
-    with pytest.raises(ReportError, match="no scores"):
-        tables.collect(tmp_path)
-
-
 def test_scores_and_cost_by_the_number_of_images(out, tmp_path):
-    samples, _ = make_data(tmp_path / "data", per_cell=2)
+    samples, _ = make_data(tmp_path / "drawn", per_cell=2)
     larger = [
         s.model_copy(update={"id": f"{s.id}+", "images": (*s.images, s.images[0])})
         for s in samples
@@ -160,10 +138,11 @@ def test_scores_and_cost_by_the_number_of_images(out, tmp_path):
     (tmp_path / "main" / "config.yaml").write_text(load_config("tiny/calico.yaml").to_yaml())
     options = ["--text-model", "one-hot", "--embeddings", out / "labels.npz", "--resamples", 10, "--name", "main"]
     for test, some in (("pairs", samples), ("sets", larger)):
-        write_samples(tmp_path / f"{test}.jsonl", some)
+        (tmp_path / "data" / test).mkdir(parents=True, exist_ok=True)
+        write_samples(tmp_path / "data" / test / "test.jsonl", some)
         sized = [predict(s, 0).model_copy(update={"truth": s.truth_hash()}) for s in some]
         write_records(tmp_path / f"{test}.p.jsonl", sized)
-        words = ["--samples", tmp_path / f"{test}.jsonl", "--predictions", tmp_path / f"{test}.p.jsonl"]
+        words = ["--samples", tmp_path / "data" / test / "test.jsonl", "--predictions", tmp_path / f"{test}.p.jsonl"]
         score_command.run(parse(score_command, *options, *words, "--out", tmp_path / "scores" / f"main-{test}.json"))
     write_json(tmp_path / "stages.json", {"stage_seconds": {"predict: main sets": 60}})
     found = images.by_images(tmp_path)
@@ -179,3 +158,11 @@ def test_scores_and_cost_by_the_number_of_images(out, tmp_path):
     assert images.seconds_a_sample(tmp_path, "main", "sets") == 60 / len(larger)
     assert images.seconds_a_sample(tmp_path, "main", "pairs") is None
     assert "### Number of images" in tables.markdown(tables.collect(tmp_path))
+    shutil.rmtree(tmp_path / "data")
+    assert images.by_images(tmp_path) == {}  # scores alone make the other tables
+
+
+def test_scores_of_an_earlier_version_are_not_a_second_seed(out, tmp_path):
+    folder = shutil.copytree(out / "scores", tmp_path / "scores")
+    shutil.copy(folder / "blind-0-pairs.json", folder / "blind-pairs.json")
+    assert tables.collect(tmp_path)["tests"]["pairs"]["blind"]["seeds"] == ["0"]

@@ -27,6 +27,7 @@ from training_runs import (
 
 from llava_corr.files import resource
 from llava_corr.record_files import write_samples
+from llava_corr.training import ranks
 from llava_corr.training.checkpointing import Checkpoints
 from llava_corr.training.sft import train
 
@@ -195,6 +196,22 @@ def test_two_machines_as_far_as_one_can_play_them(single, tmp_path):
         assert process.returncode == 0, output[-3000:]
     assert_same_curve(single.parent / "machines", single)
     assert json.loads((single.parent / "machines" / "run.json").read_text())["world_size"] == 2
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no shared memory to look into")
+def test_only_the_own_rank_s_shared_buffer_is_removed(monkeypatch):
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "1")  # no run's
+    monkeypatch.setenv("RANK", "1")
+    mine, other = (Path(f"/dev/shm/deepspeed_allreduce_buffer_{os.getuid()}_127.0.0.1_1_{rank}") for rank in (1, 0))
+    for file in (mine, other):
+        file.write_bytes(b"")
+    try:
+        ranks._drop_shared_buffer()
+        assert (mine.exists(), other.exists()) == (False, True)
+        ranks._drop_shared_buffer()  # none there: nothing to do
+    finally:
+        other.unlink()
 
 
 @pytest.mark.parametrize("name", ["zero2", "zero2_offload", "zero3", "zero3_offload"])
