@@ -46,7 +46,7 @@ change, and samples that share pictures make them a little too narrow. In the ta
 of the same seed, verdict): "better" or "worse" only where the paired intervals of all seeds say so. `main` is trained
 longer and compared with nothing; `main-drawn` are its masks for the true answers, compared with `main`. Rows with *
 see the truth, the others by simulated parts: they show that the pipeline runs. mIoU is over matched masks, as in the
-paper; mIoU_strict counts what is missed as 0."""
+paper; mIoU_strict counts what is missed as 0. docs/reproduction.md says what the rows are, docs/scores.md the scores."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -260,14 +260,15 @@ def _cell(values: Mapping[str, Any], task: str, column: str, *, spans: bool = Fa
     value = values["scores"].get(task, {}).get(column)
     if value is None:
         return "-"
-    scale = 1 if column == RATIO else 100
-    text = f"{scale * value:.{2 if scale == 1 else 1}f}"
+    scale, digits = (1, 2) if column == RATIO else (100, 1)
+    text = f"{scale * value:.{digits}f}"
     against = values["against"].get(task, {}).get(column)
     if against and spans:
         return f"{text} ({against['verdict']}: {_differences(against['of_each_seed'])})"
     if against:
         return f"{text} ({scale * against['difference']:+.1f}, {against['verdict']})"
-    own = [f"[{scale * span[0]:.1f}, {scale * span[1]:.1f}]" for span in values["intervals"][task][column] if span]
+    spans_of = (span for span in values["intervals"][task][column] if span)
+    own = [f"[{scale * low:.{digits}f}, {scale * high:.{digits}f}]" for low, high in spans_of]
     return " ".join((text, *own))
 
 
