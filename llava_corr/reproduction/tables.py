@@ -46,7 +46,7 @@ change, and samples that share pictures make them a little too narrow. In the ta
 of the same seed, verdict): "better" or "worse" only where the paired intervals of all seeds say so. `main` is trained
 longer and compared with nothing; `main-drawn` are its masks for the true answers, compared with `main`. Rows with *
 see the truth, the others by simulated parts: they show that the pipeline runs. mIoU is over matched masks, as in the
-paper; mIoU_strict counts what is missed as 0. docs/reproduction.md says what the rows are, docs/scores.md the scores."""
+paper; mIoU_strict counts what is missed as 0. Rows: docs/reproduction.md; scores: docs/scores.md."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
