@@ -29,6 +29,7 @@ from .errors import LlavaCorrError
 from .files import append_line, read_json, resource, storage_errors, write_json, write_lines
 
 logger = logging.getLogger(__name__)
+INTERRUPTED = 2.0  # seconds for a stage to end by itself
 BAR = re.compile(r"\d+%\|")
 # glibc returns every large buffer to the system and takes it anew: costly for training on a CPU.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "10000000000"}
@@ -236,10 +237,9 @@ def _follow(stage: Stage, label: str, logs: Path, memory: PeakMemory) -> None:
             else:
                 append_line(path, piece)
         code = process.wait()
-    finally:
-        if process.poll() is None:  # after an interrupt, a full disk: no stage runs on alone; it saves what it has
-            process.terminate()
-            process.wait()
+    except BaseException:  # an interrupt, a full disk: no stage runs on alone
+        _end(process, launcher=stage.command[0] == TRAIN[0])
+        raise
     if code:
         _line("")
         tail = "\n".join(path.read_text(encoding="utf-8").splitlines()[-15:])
@@ -248,6 +248,24 @@ def _follow(stage: Stage, label: str, logs: Path, memory: PeakMemory) -> None:
         )
     _line(f"{label}: done")
     sys.stderr.write("\n")
+
+
+def _end(process: subprocess.Popen[bytes], *, launcher: bool) -> None:
+    """Ends a stage and waits until the last of its processes is gone: a training takes its step to the end and saves.
+
+    Args:
+        launcher: DeepSpeed's, which dies of SIGTERM and leaves its own child, and the ranks, alone. That child passes
+            one SIGTERM on; a second one would end the ranks before they have saved.
+    """
+    with suppress(subprocess.TimeoutExpired):  # at a terminal, Ctrl-C has reached the stage as well
+        process.wait(INTERRUPTED)
+    with suppress(psutil.NoSuchProcess):
+        stage = psutil.Process(process.pid)
+        for member in stage.children() if launcher else [stage]:
+            member.terminate()
+    for _ in _pieces(process):  # what nobody reads would break, or block, those that still write
+        pass
+    process.wait()
 
 
 class PeakMemory:
