@@ -7,10 +7,9 @@ import runpy
 from pathlib import Path
 
 import pytest
-from command_line import parse
 from drawn_pairs import make_data, one_hot_cache, predict
+from one_hot_scores import score
 
-from llava_corr.benchmarks import command
 from llava_corr.errors import PredictionError
 from llava_corr.record_files import iter_predictions, parse_record, read_samples, write_records, write_samples
 from llava_corr.records import Prediction
@@ -27,9 +26,7 @@ def samples(tmp_path):
 
 
 def scores(folder, predictions):
-    options = ["--samples", folder / "test.jsonl", "--text-model", "one-hot", "--embeddings", folder / "labels.npz"]
-    options += ["--resamples", 10, "--predictions", predictions, "--out", folder / "scores.json"]
-    assert command.run(parse(command, *options)) == 0
+    score(folder / "test.jsonl", folder / "labels.npz", predictions, folder / "scores.json")
     return json.loads((folder / "scores.json").read_text())
 
 

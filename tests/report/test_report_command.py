@@ -7,8 +7,8 @@ import shutil
 import pytest
 from command_line import parse
 from drawn_pairs import make_data, one_hot_cache, predict
+from one_hot_scores import score
 
-from llava_corr.benchmarks import command as score_command
 from llava_corr.errors import ConfigError, LlavaCorrError, PredictionError, ReportError, SampleError
 from llava_corr.record_files import write_records, write_samples
 from llava_corr.report import command
@@ -24,14 +24,11 @@ def run_folder(tmp_path_factory):
     write_records(folder / "predictions.jsonl", predictions)
     write_records(folder / "other.jsonl", [predict(s, 20) for s in samples])
     one_hot_cache(folder / "labels.npz", samples)
-    options = ["--samples", folder / "samples.jsonl", "--text-model", "one-hot", "--resamples", 20]
-    options += ["--embeddings", folder / "labels.npz"]
     ours, others = folder / "predictions.jsonl", folder / "other.jsonl"
     names = ["--name", "tiny", "--against", others, "--against-name", "shifted"]
-    score_command.run(parse(score_command, *options, "--predictions", ours, *names, "--out", folder / "scores.json"))
-    score_command.run(
-        parse(score_command, *options, "--predictions", others, "--name", "shifted", "--out", folder / "other.json")
-    )
+    asked = (folder / "samples.jsonl", folder / "labels.npz")
+    score(*asked, ours, folder / "scores.json", *names)
+    score(*asked, others, folder / "other.json", "--name", "shifted")
     (folder / "config.yaml").write_text("width: 64\n")
     (folder / "run.json").write_text(json.dumps({"commit": "abc123", "command": "llava-corr train --config tiny"}))
     (folder / "train_log.jsonl").write_text(

@@ -8,9 +8,9 @@ import pytest
 from command_line import parse
 from drawn_pairs import make_data, one_hot_cache, predict
 from html_page import Page
+from one_hot_scores import score
 from toy_mixedparts import answer, box, random_data, sample, segment
 
-from llava_corr.benchmarks import command as score_command
 from llava_corr.errors import ConfigError, ReportError
 from llava_corr.grammar import normalise_label
 from llava_corr.record_files import write_records, write_samples
@@ -102,12 +102,10 @@ def folder(tmp_path_factory):
     write_records(root / "a.jsonl", ours)
     write_records(root / "b.jsonl", [predict(s, 20 if k % 2 else 5) for k, s in enumerate(samples)][1:])
     one_hot_cache(root / "labels.npz", samples)
-    base = ["--samples", root / "s.jsonl", "--text-model", "one-hot", "--embeddings", root / "labels.npz"]
-    base += ["--resamples", 20]
     for own, other, out in (("a", "b", "ab"), ("b", "a", "ba"), ("a", None, "a"), ("b", None, "b")):
         more = ["--against", root / f"{other}.jsonl"] if other else []
-        files = ["--predictions", root / f"{own}.jsonl", *more, "--name", f"model {own}", "--out", root / f"{out}.json"]
-        score_command.run(parse(score_command, *base, *files))
+        files = (root / "s.jsonl", root / "labels.npz", root / f"{own}.jsonl", root / f"{out}.json")
+        score(*files, *more, "--name", f"model {own}")
     return root
 
 

@@ -5,10 +5,9 @@ import shutil
 
 import pytest
 import yaml
-from command_line import parse
 from drawn_pairs import make_data, one_hot_cache, predict
+from one_hot_scores import score
 
-from llava_corr.benchmarks import command as score_command
 from llava_corr.config import load_config
 from llava_corr.files import write_json
 from llava_corr.record_files import write_records, write_samples
@@ -24,17 +23,14 @@ def out(tmp_path_factory):
     samples, _ = make_data(folder, per_cell=3)
     write_samples(folder / "test.jsonl", samples)
     one_hot_cache(folder / "labels.npz", samples)
-    options = ["--samples", folder / "test.jsonl", "--text-model", "one-hot", "--resamples", 100]
-    options += ["--embeddings", folder / "labels.npz"]
     for name, shift in SHIFTS.items():
         write_records(folder / f"{name}.jsonl", [predict(s, shift) for s in samples])
     for name in SHIFTS:
         other = f"calico-{name[-1]}"
         against = [] if name == other else ["--against", folder / f"{other}.jsonl", "--against-name", other]
-        words = ["--predictions", folder / f"{name}.jsonl", "--name", name, *against]
         (folder / "scores").mkdir(exist_ok=True)
-        target = folder / "scores" / f"{name}-pairs.json"
-        score_command.run(parse(score_command, *options, *words, "--out", target))
+        files = (folder / "test.jsonl", folder / "labels.npz", folder / f"{name}.jsonl")
+        score(*files, folder / "scores" / f"{name}-pairs.json", "--name", name, *against, resamples=100)
     return folder
 
 
@@ -136,14 +132,13 @@ def test_scores_and_cost_by_the_number_of_images(out, tmp_path):
     (tmp_path / "scores").mkdir()
     (tmp_path / "main").mkdir()
     (tmp_path / "main" / "config.yaml").write_text(load_config("tiny/calico.yaml").to_yaml())
-    options = ["--text-model", "one-hot", "--embeddings", out / "labels.npz", "--resamples", 10, "--name", "main"]
     for test, some in (("pairs", samples), ("sets", larger)):
         (tmp_path / "data" / test).mkdir(parents=True, exist_ok=True)
         write_samples(tmp_path / "data" / test / "test.jsonl", some)
         sized = [predict(s, 0).model_copy(update={"truth": s.truth_hash()}) for s in some]
         write_records(tmp_path / f"{test}.p.jsonl", sized)
-        words = ["--samples", tmp_path / "data" / test / "test.jsonl", "--predictions", tmp_path / f"{test}.p.jsonl"]
-        score_command.run(parse(score_command, *options, *words, "--out", tmp_path / "scores" / f"main-{test}.json"))
+        files = (tmp_path / "data" / test / "test.jsonl", out / "labels.npz", tmp_path / f"{test}.p.jsonl")
+        score(*files, tmp_path / "scores" / f"main-{test}.json", "--name", "main")
     write_json(tmp_path / "stages.json", {"stage_seconds": {"predict: main sets": 60}})
     found = images.by_images(tmp_path)
     assert list(found) == ["2", "3"]
