@@ -44,7 +44,7 @@ def find_shipped(path: str) -> str:
     parts = Path(path).parts
     if parts[: len(SHIPPED)] != SHIPPED or ".." in parts or Path(path).exists():
         return path
-    return str(resource(*parts)) if parts == SHIPPED else str(resource(*SHIPPED).joinpath(*parts[len(SHIPPED) :]))
+    return str(resource(*SHIPPED).joinpath(*parts[len(SHIPPED) :]))
 
 
 @contextmanager

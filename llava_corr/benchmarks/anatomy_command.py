@@ -136,9 +136,11 @@ def _seen(args: argparse.Namespace, samples: Sequence[Sample], findings: Finding
     """The categories that training saw; one that no sample has, but nearly, is listed: it may be misspelt."""
     if args.train:
         return {name for sample in SamplesFile(args.train) for name in sample.categories}
+    if not args.seen:
+        return None
     asked = {normalise_label(name) for sample in samples for name in sample.categories}
     asked |= {normalise_label(target.phrase) for s in samples for target in s.targets if target.role == "object"}
-    for name in args.seen or ():
+    for name in args.seen:
         if normalise_label(name) not in asked and (near := closest(normalise_label(name), asked)):
             findings.add("seen_category_misspelt", name, f"no sample has it; did you mean {near!r}")
     return args.seen

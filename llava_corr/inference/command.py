@@ -101,7 +101,7 @@ def _check(args: argparse.Namespace) -> None:
     if any(value is not None and value < 1 for value in (args.limit, args.batch_size)):
         raise ConfigError(f"--limit {args.limit} --batch-size {args.batch_size}", mend="both are counted from 1")
     if args.verify and args.true_answers:
-        raise ConfigError("--verify asks for answers again, and --true-answers has none made")
+        raise ConfigError("--verify asks for answers again, and --true-answers has none made", mend="leave one out")
     if args.verify < 0 or args.verify_seed < 0:
         raise ConfigError(f"--verify {args.verify} --verify-seed {args.verify_seed}", mend="neither is negative")
 
