@@ -14,7 +14,7 @@ from ..files import read_json, read_text
 
 # What a row may change, with everything below it.
 OWN = ("name", "model", "data.blind", "data.features", "training.trainable")
-ORDER = "the order of the dialogues"
+ORDER, DIALOGUES = "the order of the dialogues", "the dialogues of a step"
 
 
 def faults(out: Path, rows: Sequence[str], seeds: Sequence[str]) -> list[str]:
@@ -65,7 +65,8 @@ def commits(out: Path, names: Sequence[str]) -> list[str]:
 def _facts(out: Path, name: str) -> dict[str, Any]:
     run = out / name
     config = dict(_leaves(yaml.safe_load(read_text(run / "config.yaml", ReportError))))
-    facts: dict[str, Any] = {
+    size, count = (config.pop(f"training.{name}", 1) for name in ("batch_size", "gradient_accumulation"))
+    facts: dict[str, Any] = {DIALOGUES: size * count} | {
         key: value for key, value in config.items() if not any(f"{key}.".startswith(f"{own}.") for own in OWN)
     }
     aligned = out / f"{name}-align" / "run.json"  # then the row starts from what its own alignment made of the twins

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..config import load_config
 from ..files import read_json, write_json
 from ..stages import MODEL, TOOL, TRAIN, Stage, StageError, check_configurations, overrides, run_stages, whole_number
 from ..training.cache_command import WHOLE
@@ -35,25 +36,27 @@ class Row:
         overlays: laid over tiny/calico.yaml.
         aligned: it has a projection of its own, aligned first: the zoo's is of Q-Former tokens, not of patches.
         blind: it sees grey pictures.
+        patches: every patch is a token, eight times as many: its steps take smaller micro-batches.
     """
 
     overlays: tuple[str, ...] = ()
     aligned: bool = False
     blind: bool = False
+    patches: bool = False
 
 
 ROWS = {
     "calico": Row(),
     "new_projection": Row(("tiny/new_projection.yaml",), aligned=True),
-    "no_qformer": Row(("ablations/no_qformer.yaml",), aligned=True),
+    "no_qformer": Row(("ablations/no_qformer.yaml",), aligned=True, patches=True),
     "no_dino": Row(("ablations/no_dino.yaml",)),
     "no_cem": Row(("ablations/no_cem.yaml",)),
     "no_cam": Row(("ablations/no_cam.yaml",)),
     "neither": Row(("ablations/neither.yaml",)),
     "one_cam": Row(("ablations/one_cam.yaml",)),
     "three_cams": Row(("ablations/three_cams.yaml",)),
-    "glamm": Row(("tiny/glamm.yaml",), aligned=True),
-    "lisa": Row(("tiny/lisa.yaml",), aligned=True),
+    "glamm": Row(("tiny/glamm.yaml",), aligned=True, patches=True),
+    "lisa": Row(("tiny/lisa.yaml",), aligned=True, patches=True),
     "blind": Row(blind=True),
 }
 MAIN, BASELINES = "main", "baselines"
@@ -223,8 +226,19 @@ def _row(args: argparse.Namespace, key: str, row: Row, seed: int) -> list[Stage]
         own.append(f"model.weights={args.out / f'{name}-align' / 'model'}")
     if row.blind:
         own += ["data.blind=true", f"data.features={args.out / 'features-blind'}"]
+    if row.patches:
+        own += _micro_batches(args)
     stages.append(_training(name, [BASE, *row.overlays], _sets(args, *own), args.out / name))
     return [*stages, *_answers(args, name, "pairs", None if key == "calico" else f"calico-{seed}")]
+
+
+def _micro_batches(args: argparse.Namespace, parts: int = 4) -> list[str]:
+    """The same dialogues a step, a quarter at a time: for long sequences a third of the memory, and faster."""
+    training = load_config(BASE, args.set).training
+    if training.batch_size % parts:
+        return []
+    size, count = training.batch_size // parts, training.gradient_accumulation * parts
+    return [f"training.batch_size={size}", f"training.gradient_accumulation={count}"]
 
 
 def _comparisons(args: argparse.Namespace, seed: int) -> list[Stage]:

@@ -55,6 +55,22 @@ def test_every_row_is_a_configuration_of_its_own(tmp_path):
     assert len(set(models.values())) == len(models)
 
 
+@pytest.mark.parametrize(
+    ("sets", "size"), [((), 16), (("training.batch_size=12", "training.gradient_accumulation=2"), 24),
+                       (("training.batch_size=2",), 2)],
+)  # fmt: skip
+def test_rows_take_the_same_dialogues_a_step_in_micro_batches_of_their_own(tmp_path, sets, size):
+    words = [word for value in sets for word in ("--set", value)]
+    found = trainings(reproduce.plan(arguments(tmp_path, "--seeds", "0", *words)))
+    training = {}
+    for name in reproduce.ROWS:
+        own = [f"{k}={v}" for k, v in overrides(found[f"{name}-0"]).items() if k.startswith("training.")]
+        training[name] = load_config(reproduce.BASE, own).training
+    assert {t.batch_size * t.gradient_accumulation for t in training.values()} == {size}
+    smaller = {name for name, t in training.items() if t.batch_size < training["calico"].batch_size}
+    assert smaller == ({"no_qformer", "glamm", "lisa"} if size > 2 else set())
+
+
 def test_one_row_brings_only_calico_of_its_seed(tmp_path):
     stages = reproduce.plan(arguments(tmp_path, "--rows", "no_dino", "--seeds", "1"))
     assert list(trainings(stages)) == ["calico-1", "no_dino-1"]

@@ -108,12 +108,15 @@ def test_rows_that_may_not_be_compared_are_named(tmp_path, trained):
     trained("lisa-0", "ab", weights="its own alignment's")
     trained("lisa-0-align", "xy")
     trained("glamm-0", "ab", weights="other twins")
+    trained("no_qformer-0", "ab", batch_size=4, gradient_accumulation=4)  # the same steps in other micro-batches
+    trained("no_dino-0", "ab", batch_size=4)
     trained("calico-1", "zz", max_steps=9)
-    names = ["calico", "no_cam", "no_cem", "blind", "lisa", "glamm", "prior-only"]
+    names = ["calico", "no_cam", "no_cem", "blind", "lisa", "glamm", "no_qformer", "no_dino", "prior-only"]
     of_seed_0 = [
         "no_cem-0 and calico-0 differ in the order of the dialogues",
         "blind-0 and calico-0 differ in training.learning_rate",
         "glamm-0 and calico-0 differ in the weights they start from",
+        "no_dino-0 and calico-0 differ in the dialogues of a step",
     ]
     assert checks.faults(tmp_path, names, ["0"]) == of_seed_0
     assert checks.faults(tmp_path, names, ["1"]) == []
