@@ -87,6 +87,7 @@ def _label_set(args: argparse.Namespace) -> Iterable[Prediction]:
         "rule": args.rule,
         "threshold": args.threshold,
         "detections": {"path": args.detections, "sha256": file_hash(args.detections)},
+        "annotations": {"path": args.annotations, "sha256": file_hash(args.annotations)} if args.annotations else None,
         "samples": {"path": args.samples, "sha256": file_hash(args.samples)},
         "images": len(images),
         "images_asked_about": index.images_found,

@@ -73,13 +73,16 @@ def read_coco_results(path: str | Path, annotations: str | Path | None, *, findi
         findings: takes masks without pixels, degenerate polygons and repeated detections.
 
     Raises:
-        PredictionError: broken JSON, a missing list, a faulty row, an unknown or repeated id.
+        PredictionError: broken JSON, a missing list, a faulty row, an unknown or repeated id, or other images or
+            categories in ``path`` than in ``annotations``.
         MaskError: a mask of another size than its image, or undecodable.
         AnnotationError: a broken polygon.
     """
     data = read_json(path, PredictionError)
     source = path if annotations is None else annotations
     listed = data if annotations is None else read_json(annotations, PredictionError)
+    if listed is not data:
+        _check_same(data, listed, path)
     images = _by_id(_list(listed, "images", source), _Image, f"{source}, images")
     categories = _by_id(_list(listed, "categories", source), _Category, f"{source}, categories")
     rows = data if isinstance(data, list) else _list(data, "annotations", path)
@@ -102,6 +105,17 @@ def read_coco_results(path: str | Path, annotations: str | Path | None, *, findi
         )
         for key, image in images.items()
     ]
+
+
+def _check_same(data: Any, listed: Any, path: str | Path) -> None:
+    """Refuses results that name images or categories otherwise than the annotations that are to explain them."""
+    for name in ("images", "categories"):
+        if isinstance(data, dict) and name in data and (not isinstance(listed, dict) or data[name] != listed.get(name)):
+            raise PredictionError(
+                f"its {name} are not those of the annotations",
+                where=str(path),
+                mend=f"leave --annotations out, or remove the list {name!r} from the results",
+            )
 
 
 def _list(data: Any, name: str, path: str | Path) -> list[Any]:

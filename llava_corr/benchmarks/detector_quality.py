@@ -15,9 +15,9 @@ from .detections import DetectedImage, Detection
 from .simulated_detector import Thing, things
 
 FOUND_IOU, HIT_IOU = 0.1, 0.5
-SMALL, LARGE = 0.002, 0.02  # shares of the image: bounds between small, medium and large things
-Size = Literal["small", "medium", "large"]
-SIZES: tuple[Size, ...] = ("small", "medium", "large")
+SMALL, LARGE = 0.002, 0.02  # shares of the image: bounds between the sizes of things
+Size = Literal["under 0.2 %", "0.2 to 2 %", "over 2 %"]
+SIZES: tuple[Size, ...] = ("under 0.2 %", "0.2 to 2 %", "over 2 %")
 
 
 class Quality(Record):
@@ -29,7 +29,7 @@ class Quality(Record):
 
     Attributes:
         recall, precision: hits over truths and over detections.
-        recall_by_size: things under 0.2 % of the image, up to 2 %, and over.
+        recall_by_size: by the share of the image that a thing has.
         mean_iou: of the found pairs.
         missed: truths that are not found, over truths.
         missed_by_size: likewise, by size.
@@ -112,7 +112,7 @@ def _count(tally: _Tally, truths: Sequence[Thing], found: Sequence[Detection], p
 
 
 def _size(share: float) -> Size:
-    return "small" if share < SMALL else "medium" if share <= LARGE else "large"
+    return SIZES[0] if share < SMALL else SIZES[1] if share <= LARGE else SIZES[2]
 
 
 def _pair(iou: NDArray[np.float64], preferred: NDArray[np.bool_]) -> list[tuple[int, int]]:

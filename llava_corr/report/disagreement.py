@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -67,12 +68,14 @@ def _mask_disagreement(first: Mapping[tuple[int, str], Mask], second: Mapping[tu
 def most_disagreed(
     samples: Sequence[Sample], found: Mapping[str, Disagreement], count: int
 ) -> list[tuple[Sample, Disagreement]]:
-    """Of each task the samples of most disagreement, ``count`` in all (more where tasks do not divide it); sorted.
-
-    A task with fewer samples than its part leaves the rest empty. Ties go by sample id.
-    """
+    """The samples of most disagreement: as many of each task until there are ``count``, then the round is finished;
+    where a task has no more, the others go on. Sorted; ties go by sample id."""
     ranked = sorted(samples, key=lambda s: (-found[s.id].value, s.id))
     tasks = list(dict.fromkeys(s.task for s in ranked))
-    part = -(-count // max(len(tasks), 1))
-    taken = {s.id for task in tasks for s in [s for s in ranked if s.task == task][:part]}
+    rounds = zip_longest(*([s for s in ranked if s.task == task] for task in tasks))
+    taken: set[str] = set()
+    for drawn in rounds:
+        if len(taken) >= count:
+            break
+        taken |= {s.id for s in drawn if s is not None}
     return [(s, found[s.id]) for s in ranked if s.id in taken]

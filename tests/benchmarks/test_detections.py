@@ -118,7 +118,8 @@ def test_coco_results_and_rows_say_the_same(tmp_path):
     bare = file_of(tmp_path, json.dumps(RESULTS), name="coco_instances_results.json")
     data_set = file_of(tmp_path, {"images": IMAGES, "categories": CATEGORIES, "annotations": []}, name="val.json")
     two, _ = read(bare, data_set)
-    assert rows == one == two
+    three, _ = read(tmp_path / "whole.json", data_set)  # it names them itself, and no otherwise
+    assert rows == one == two == three
 
 
 def test_uncompressed_runs_and_polygons_are_read(tmp_path):
@@ -162,6 +163,16 @@ def test_results_without_images_ask_for_the_annotation_file(tmp_path):
         read(file_of(tmp_path, again, name="r.json"))
     with pytest.raises(PredictionError, match="leave --annotations out"):
         read(file_of(tmp_path, row()), tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("name", ["images", "categories"])
+def test_results_and_annotations_may_not_name_things_otherwise(tmp_path, name):
+    whole = {"images": IMAGES, "categories": CATEGORIES, "annotations": RESULTS}
+    path = file_of(tmp_path, whole, name="whole.json")
+    for other in ({**whole, name: whole[name][::-1]}, RESULTS):
+        with pytest.raises(PredictionError, match="are not those of the annotations") as caught:
+            read(path, file_of(tmp_path, json.dumps(other), name="other.json"))
+        assert caught.value.where == str(path)
 
 
 @pytest.mark.parametrize(

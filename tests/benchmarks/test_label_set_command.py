@@ -1,6 +1,7 @@
 """``llava-corr baseline simulate-detector`` and ``label-set`` as a user runs them, up to the scores."""
 
 import argparse
+import hashlib
 import json
 
 import numpy as np
@@ -138,6 +139,9 @@ def test_coco_results_give_the_same_answers(folder):
     name = "coco_instances_results.json"
     answer(folder, "--annotations", folder / "val.json", detections=name, out="coco_p.jsonl")
     assert (folder / "coco_p.jsonl").read_bytes() == (folder / "p.jsonl").read_bytes()
+    report = json.loads((folder / "coco_p.jsonl.label-set.json").read_text())
+    for key, file in (("detections", name), ("annotations", "val.json"), ("samples", "test.jsonl")):
+        assert report[key]["sha256"] == hashlib.sha256((folder / file).read_bytes()).hexdigest()
 
 
 def test_detections_of_other_images_are_refused(folder):

@@ -105,9 +105,9 @@ def test_small_things_are_missed_more_and_as_often_as_asked(images):
     expected = 0.1 + 0.7 * slope
     quality = measure(images, simulate(images, asked, findings=Findings()))["all"]
     assert quality.missed == within(float(expected.mean()), len(shares))
-    for size, inside in {"small": shares < 0.002, "medium": (shares >= 0.002) & (shares <= 0.02)}.items():
+    for size, inside in {"under 0.2 %": shares < 0.002, "0.2 to 2 %": (shares >= 0.002) & (shares <= 0.02)}.items():
         assert quality.missed_by_size[size] == within(float(expected[inside].mean()), inside.sum()), size
-    assert quality.missed_by_size["small"] > quality.missed_by_size["medium"] + 0.2
+    assert quality.missed_by_size["under 0.2 %"] > quality.missed_by_size["0.2 to 2 %"] + 0.2
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.6])
@@ -305,7 +305,7 @@ def test_quality_of_a_case_worked_by_hand():
         None,
     )
     assert everything.recall == pytest.approx(1 / 3, abs=1e-4)
-    assert everything.recall_by_size == {"small": 0.0, "medium": None, "large": 0.5}
+    assert everything.recall_by_size == {"under 0.2 %": 0.0, "0.2 to 2 %": None, "over 2 %": 0.5}
     assert everything.score_auc == pytest.approx(2 / 3, abs=1e-4)
     kept = measure([image], [row], threshold=0.9)["objects"]
     assert (kept.detections, kept.recall, kept.missed) == (1, 0.0, 0.5)
