@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -227,7 +228,7 @@ def _follow(stage: Stage, label: str, logs: Path, memory: PeakMemory) -> None:
     write_lines(path, [f"$ {shlex.join(stage.command)}"])
     _line(f"{label} ...")
     process = subprocess.Popen(
-        stage.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=Path.cwd()
+        _with_a_port(stage.command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=Path.cwd()
     )
     memory.watch(process.pid)
     try:
@@ -248,6 +249,15 @@ def _follow(stage: Stage, label: str, logs: Path, memory: PeakMemory) -> None:
         )
     _line(f"{label}: done")
     sys.stderr.write("\n")
+
+
+def _with_a_port(command: Sequence[str]) -> Sequence[str]:
+    """A training beside another one on this machine needs a port of its own for its ranks to meet."""
+    if command[0] != TRAIN[0]:
+        return command
+    with socket.socket() as found:
+        found.bind(("", 0))  # the system gives a free one
+        return [command[0], "--master_port", str(found.getsockname()[1]), *command[1:]]
 
 
 def _end(process: subprocess.Popen[bytes], *, launcher: bool) -> None:

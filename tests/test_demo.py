@@ -3,6 +3,7 @@
 import argparse
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -152,6 +153,19 @@ def test_no_stage_runs_on_after_an_interrupt(tmp_path, ended_by):
     assert b"KeyboardInterrupt" in errors
     assert not stage.is_running()
     assert "long" in json.loads((tmp_path / "stages.json").read_text())["stage_seconds"]  # counts with the next try
+
+
+def test_every_training_has_a_port_of_its_own():
+    command = (*stages.TRAIN, "--config", "x.yaml")
+    ports = set()
+    for _ in range(2):
+        launcher, flag, port, *rest = stages._with_a_port(command)
+        assert (launcher, flag, tuple(rest)) == (command[0], "--master_port", command[1:])
+        with socket.socket() as free:
+            free.bind(("", int(port)))
+            ports.add(int(port))
+    assert 29500 not in ports  # the launcher's default
+    assert stages._with_a_port((stages.TOOL, "world")) == (stages.TOOL, "world")
 
 
 def test_peak_memory_counts_children(tmp_path):

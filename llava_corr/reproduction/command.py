@@ -219,15 +219,14 @@ def _main(args: argparse.Namespace) -> list[Stage]:
 def _row(args: argparse.Namespace, key: str, row: Row, seed: int) -> list[Stage]:
     """Training, answers and scores of one row and seed."""
     name = f"{key}-{seed}"
-    own = [f"name={name}", f"seed={seed}", f"training.max_steps={args.steps}"]
+    batches = _micro_batches(args) if row.patches else []
+    own = [f"name={name}", f"seed={seed}", f"training.max_steps={args.steps}", *batches]
     stages = []
     if row.aligned:
-        stages.append(_align(args, name, row, seed))
+        stages.append(_align(args, name, row, seed, batches))
         own.append(f"model.weights={args.out / f'{name}-align' / 'model'}")
     if row.blind:
         own += ["data.blind=true", f"data.features={args.out / 'features-blind'}"]
-    if row.patches:
-        own += _micro_batches(args)
     stages.append(_training(name, [BASE, *row.overlays], _sets(args, *own), args.out / name))
     return [*stages, *_answers(args, name, "pairs", None if key == "calico" else f"calico-{seed}")]
 
@@ -258,11 +257,11 @@ def _comparisons(args: argparse.Namespace, seed: int) -> list[Stage]:
     ]
 
 
-def _align(args: argparse.Namespace, name: str, row: Row, seed: int) -> Stage:
+def _align(args: argparse.Namespace, name: str, row: Row, seed: int, batches: Sequence[str]) -> Stage:
     """The new projection alone learns on single pictures with captions."""
     own = [f"name={name}-align", f"seed={seed}", f"training.max_steps={args.align_steps}", "training.lora=null"]
     own += ["training.trainable=[visual_tokens.projection]", f"model.weights={ZOO}", "data.picture_groups=1"]
-    own += ["training.learning_rate=1.0e-3", f"data.train={_single_pictures(args)}"]
+    own += ["training.learning_rate=1.0e-3", f"data.train={_single_pictures(args)}", *batches]
     return _training(f"{name}-align", [BASE, *row.overlays], _sets(args, *own), args.out / f"{name}-align")
 
 

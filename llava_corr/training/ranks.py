@@ -18,7 +18,7 @@ from transformers import TrainingArguments
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 
-from ..errors import LlavaCorrError
+from ..errors import ConfigError, LlavaCorrError
 
 T = TypeVar("T")
 
@@ -98,9 +98,33 @@ def found_by_rank_zero(work: Callable[[], T]) -> T:
 
 
 def meet() -> None:
-    """Connects the ranks before the trainer's arguments would, and as these do."""
+    """Connects the ranks before the trainer's arguments would, and as these do.
+
+    Raises:
+        ConfigError: see :func:`connecting`.
+    """
     if launched() and world_size() > 1 and not several():
-        PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(seconds=TrainingArguments.ddp_timeout))
+        with connecting():
+            PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(seconds=TrainingArguments.ddp_timeout))
+
+
+@contextmanager
+def connecting() -> Iterator[None]:
+    """What connects ranks inside may find their port taken.
+
+    Raises:
+        ConfigError: it is.
+    """
+    try:
+        yield
+    except distributed.DistNetworkError as cause:
+        if "EADDRINUSE" not in str(cause):
+            raise
+        raise ConfigError(
+            "the port where the ranks meet is taken, by another training on this machine most likely",
+            where=f"port {os.environ.get('MASTER_PORT')}",
+            mend="start it with another one: deepspeed --master_port N, torchrun --master-port N",
+        ) from cause
 
 
 def raise_alike(error: LlavaCorrError | None) -> None:

@@ -196,7 +196,8 @@ def build_trainer(
     """The trainer with its callbacks; where no mask loss has weight, the grounding tower is not run, and where there
     are cached features, none whose features are held."""
     clock = TimeBudget(config.training.max_steps, config.training.max_minutes)
-    args = training_arguments(config, folder)
+    with ranks.connecting():
+        args = training_arguments(config, folder)
     per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     in_turn = args.eval_batch_size * args.world_size if args.world_size > 1 else 1
     epochs = PictureSharingSampler(samples, config.data.picture_groups, config.seed)

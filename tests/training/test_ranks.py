@@ -4,13 +4,16 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
+from torch import distributed
 from toy import small_config, write_toy
 from training_runs import (
     ROOT,
@@ -25,6 +28,7 @@ from training_runs import (
     weights,
 )
 
+from llava_corr.errors import ConfigError
 from llava_corr.files import resource
 from llava_corr.record_files import write_samples
 from llava_corr.training import ranks
@@ -196,6 +200,20 @@ def test_two_machines_as_far_as_one_can_play_them(single, tmp_path):
         assert process.returncode == 0, output[-3000:]
     assert_same_curve(single.parent / "machines", single)
     assert json.loads((single.parent / "machines" / "run.json").read_text())["world_size"] == 2
+
+
+def test_a_port_that_is_taken_is_named_with_the_way_out(monkeypatch):
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        monkeypatch.setenv("MASTER_PORT", str(port))
+        said = rf"port {port}(.|\n)*deepspeed --master_port"
+        with pytest.raises(ConfigError, match=said) as caught, ranks.connecting():
+            distributed.TCPStore("127.0.0.1", port, 1, True)
+    assert isinstance(caught.value.__cause__, distributed.DistNetworkError)
+    with pytest.raises(distributed.DistNetworkError), ranks.connecting():  # another fault is passed on
+        distributed.TCPStore("127.0.0.1", port, 2, False, timeout=timedelta(seconds=1))
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no shared memory to look into")
