@@ -16,6 +16,7 @@ LITTLE = {
     "scoring": ["--samples", "12"],
     "step_time": ["--rows", "little", "--steps", "1", "--batch-size", "1"],
     "agreement": ["--samples", "8"],
+    "mask_grid": ["--images", "1"],
 }
 
 

@@ -81,10 +81,11 @@ def read_coco_results(path: str | Path, annotations: str | Path | None, *, findi
     data = read_json(path, PredictionError)
     source = path if annotations is None else annotations
     listed = data if annotations is None else read_json(annotations, PredictionError)
-    if listed is not data:
-        _check_same(data, listed, path)
     images = _by_id(_list(listed, "images", source), _Image, f"{source}, images")
     categories = _by_id(_list(listed, "categories", source), _Category, f"{source}, categories")
+    if annotations is not None and isinstance(data, dict):
+        _check_agrees(data, "images", _Image, images, path)
+        _check_agrees(data, "categories", _Category, categories, path)
     rows = data if isinstance(data, list) else _list(data, "annotations", path)
     names = {k: _names(row, f"{source}, category {row.id}", findings) for k, row in categories.items()}
     found: dict[Id, list[tuple[str, Detection]]] = defaultdict(list)
@@ -107,17 +108,6 @@ def read_coco_results(path: str | Path, annotations: str | Path | None, *, findi
     ]
 
 
-def _check_same(data: Any, listed: Any, path: str | Path) -> None:
-    """Refuses results that name images or categories otherwise than the annotations that are to explain them."""
-    for name in ("images", "categories"):
-        if isinstance(data, dict) and name in data and (not isinstance(listed, dict) or data[name] != listed.get(name)):
-            raise PredictionError(
-                f"its {name} are not those of the annotations",
-                where=str(path),
-                mend=f"leave --annotations out, or remove the list {name!r} from the results",
-            )
-
-
 def _list(data: Any, name: str, path: str | Path) -> list[Any]:
     rows = data.get(name) if isinstance(data, dict) else None
     if not isinstance(rows, list):
@@ -138,6 +128,17 @@ def _by_id(rows: Iterable[Any], kind: type[R], where: str) -> dict[Id, R]:
             raise PredictionError(f"id {item.id!r} occurs twice", where=place, mend="give every row an id of its own")
         found[item.id] = item
     return found
+
+
+def _check_agrees(data: dict[str, Any], name: str, kind: type[R], known: dict[Id, R], path: str | Path) -> None:
+    """Refuses results that list images or categories themselves, and otherwise than their annotations."""
+    own = _by_id(_list(data, name, path), kind, f"{path}, {name}") if name in data else {}
+    if odd := [key for key, row in own.items() if known.get(key) != row]:
+        raise PredictionError(
+            f"{len(odd)} of its {name} are not those of the annotations; first: id {odd[0]!r}",
+            where=str(path),
+            mend=f"leave --annotations out, or remove the list {name!r} from the results",
+        )
 
 
 P = TypeVar("P", bound=_Row)

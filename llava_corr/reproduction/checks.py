@@ -65,7 +65,7 @@ def commits(out: Path, names: Sequence[str]) -> list[str]:
 def _facts(out: Path, name: str) -> dict[str, Any]:
     run = out / name
     config = dict(_leaves(yaml.safe_load(read_text(run / "config.yaml", ReportError))))
-    size, count = (config.pop(f"training.{name}", 1) for name in ("batch_size", "gradient_accumulation"))
+    size, count = (config.pop(f"training.{key}", 1) for key in ("batch_size", "gradient_accumulation"))
     facts: dict[str, Any] = {DIALOGUES: size * count} | {
         key: value for key, value in config.items() if not any(f"{key}.".startswith(f"{own}.") for own in OWN)
     }

@@ -165,13 +165,19 @@ def test_results_without_images_ask_for_the_annotation_file(tmp_path):
         read(file_of(tmp_path, row()), tmp_path / "r.json")
 
 
-@pytest.mark.parametrize("name", ["images", "categories"])
-def test_results_and_annotations_may_not_name_things_otherwise(tmp_path, name):
+@pytest.mark.parametrize(("name", "key"), [("images", "height"), ("categories", "name")])
+def test_results_and_annotations_may_not_name_things_otherwise(tmp_path, name, key):
     whole = {"images": IMAGES, "categories": CATEGORIES, "annotations": RESULTS}
     path = file_of(tmp_path, whole, name="whole.json")
-    for other in ({**whole, name: whole[name][::-1]}, RESULTS):
-        with pytest.raises(PredictionError, match="are not those of the annotations") as caught:
-            read(path, file_of(tmp_path, json.dumps(other), name="other.json"))
+    first, *rest = whole[name]
+    alike = {**whole, name: [*reversed(rest), {**first, "license": 4}]}  # in another order, with more said
+    expected, _ = read(path)
+    found, _ = read(path, file_of(tmp_path, alike, name="alike.json"))
+    assert {i.image: i for i in found} == {i.image: i for i in expected}
+    for other in ({**first, key: 2 * first[key]}, {**first, "id": 99}):
+        data_set = file_of(tmp_path, {**whole, name: [other, *rest]}, name="other.json")
+        with pytest.raises(PredictionError, match=f"1 of its {name} are not those of the annotations") as caught:
+            read(path, data_set)
         assert caught.value.where == str(path)
 
 
