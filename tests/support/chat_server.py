@@ -22,6 +22,7 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.seen.append((self.path, dict(self.headers), body))
             step = self.server.script.pop(0) if len(self.server.script) > 1 else self.server.script[0]
+            self.waiting = True
             self.server.at_once += 1
             self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
         try:
@@ -29,10 +30,16 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             pass  # the client has gone, as some tests want it to
         finally:
-            with self.server.lock:
-                self.server.at_once -= 1
+            self.answered()
+
+    def answered(self) -> None:
+        """The request is at its end, before anything goes out: on the last byte the client may ask anew."""
+        with self.server.lock:
+            self.server.at_once -= self.waiting
+            self.waiting = False
 
     def send(self, status: int, content: bytes, **headers: str) -> None:
+        self.answered()
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name.replace("_", "-"), value)
