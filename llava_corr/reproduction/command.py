@@ -86,9 +86,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("train-samples", 24000, "training dialogues"),
         ("test-images", 500, "test pictures per flavour"),
         ("test-samples", 1500, "test pairs; other test sets have a third of it"),
-        ("steps", 600, "steps of every compared row"),
-        ("align-steps", 400, "steps for a projection of its own"),
-        ("main-steps", 4000, "steps of the main row, which is compared with no other"),
+        ("steps", 400, "steps of every compared row"),
+        ("align-steps", 300, "steps for a projection of its own"),
+        ("main-steps", 3400, "steps of the main row, which is compared with no other"),
     ):
         parser.add_argument(
             f"--{name}", type=whole_number, default=value, metavar="N", help=f"{meaning} (default: {value})"

@@ -37,6 +37,12 @@ class CropSection(FitSection):
     side: int = Field(gt=0, description="of a crop, pixels: what it shows is shrunk to that")
 
 
+class CellsSection(FitSection):
+    """Naming the cells of whole pictures."""
+
+    patch: Size = Field(description="side of the encoder's patches here and on crops; the towers' own may be finer")
+
+
 class RadioSection(Section):
     """RADIO's twin; its pictures have the size of the grounding tower's."""
 
@@ -56,7 +62,7 @@ class ZooRecipe(Section):
     captions: int = Field(gt=0, description="single-image dialogues of the alignment stage")
     radio: RadioSection
     crops: CropSection = Field(description="SAM's encoder names the cells of crops")
-    cells: FitSection = Field(description="and then of whole pictures")
+    cells: CellsSection = Field(description="and then of whole pictures")
     masks: FitSection = Field(description="SAM draws by name")
     vision: FitSection = Field(description="EVA-CLIP's twin")
     semantic: FitSection = Field(description="DINOv2's twin")

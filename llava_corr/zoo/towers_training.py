@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn import functional as F
 from transformers import RadioConfig, RadioModel
 
 from ..config import load_config
@@ -25,6 +26,7 @@ from .masks import DrawByName
 from .measures import measure_cells, measure_expert, measure_masks, measure_matches, measure_whole
 from .pictures import Crops, LabelledPictures, PictureStream, open_pictures
 from .recipe import FitSection, ZooRecipe
+from .resizing import resized_patches, resized_positions
 from .towers import (
     SAM_TO_DINO,
     SAM_TO_EVA,
@@ -45,10 +47,14 @@ def sizes(recipe: ZooRecipe) -> ModelSection:
     return load_config(recipe.experiment, ["model.weights=null"]).model
 
 
-def fresh_model(recipe: ZooRecipe) -> LlavaCorrForConditionalGeneration:
-    """The whole model with random weights; its trunk is a stand-in."""
+def fresh_model(recipe: ZooRecipe, patch: int | None = None) -> LlavaCorrForConditionalGeneration:
+    """The whole model with random weights; its trunk is a stand-in. ``patch``: side of SAM's patches, if not the
+    experiment's."""
     torch.manual_seed(recipe.seed)
-    model = LlavaCorrForConditionalGeneration(build_config(sizes(recipe), ANY))
+    section = sizes(recipe)
+    if patch:
+        section = section.model_copy(update={"grounding": section.grounding.model_copy(update={"patch_size": patch})})
+    model = LlavaCorrForConditionalGeneration(build_config(section, ANY))
     start_positions(model)
     return model
 
@@ -71,11 +77,16 @@ def _train(
     fit(task, stream, Crops(pictures, seed, **crops), schedule, out / "fits" / name, seed)
 
 
+def encoder_of_cells(recipe: ZooRecipe) -> Any:
+    """SAM's encoder with the patches on which it learns names; the towers go on from it with patches of their own."""
+    grounding: Any = fresh_model(recipe, recipe.cells.patch).grounding
+    return grounding.sam.vision_encoder
+
+
 def train_cells(recipe: ZooRecipe, out: Path) -> Measures:
     """SAM's encoder learns from crops, then from whole pictures."""
     pictures, held_out = open_pictures(out / "pictures" / "train"), open_pictures(out / "pictures" / "val")
-    grounding: Any = fresh_model(recipe).grounding
-    encoder = grounding.sam.vision_encoder
+    encoder = encoder_of_cells(recipe)
     refine = 64 // encoder.pos_embed.shape[1]
     task = NameCells(SamCells(encoder), encoder.config.output_channels, refine, pictures)
     canvas = encoder.config.image_size
@@ -92,10 +103,11 @@ def train_masks(recipe: ZooRecipe, out: Path) -> Measures:
     """SAM draws by name."""
     pictures, held_out = open_pictures(out / "pictures" / "train"), open_pictures(out / "pictures" / "val")
     grounding: Any = fresh_model(recipe).grounding
-    load_part(grounding.sam.vision_encoder, out, "cells")
+    _resize_encoder(_trained_encoder(recipe, out), grounding.sam.vision_encoder)
     task = DrawByName(grounding, pictures)
-    side = grounding.sam.vision_encoder.config.image_size
-    _train(task, "masks", recipe.masks, out, recipe.seed + 2, pictures, side=side, cell=side // 64)
+    canvas = grounding.sam.vision_encoder.config.image_size
+    drawn = 4 * grounding.sam.vision_encoder.pos_embed.shape[1]  # cells along a mask
+    _train(task, "masks", recipe.masks, out, recipe.seed + 2, pictures, side=canvas, cell=canvas // drawn)
     save_part(grounding, out, "masks")
     save_part(task.prompts, out, "prompts")
     return measure_masks(task, held_out)
@@ -105,8 +117,7 @@ def train_vision(recipe: ZooRecipe, out: Path) -> Measures:
     """EVA-CLIP's twin."""
     pictures, held_out = open_pictures(out / "pictures" / "train"), open_pictures(out / "pictures" / "val")
     model: Any = fresh_model(recipe)
-    encoder, tower = model.grounding.sam.vision_encoder, model.visual_tokens.vision_model
-    load_part(encoder, out, "cells")
+    encoder, tower = _trained_encoder(recipe, out), model.visual_tokens.vision_model
     copy_layers(encoder, tower.encoder.layers, SAM_TO_EVA)
     _copy_embedding(encoder, tower.embeddings.patch_embedding, tower.embeddings.position_embedding[0, 1:])
     config = tower.config
@@ -121,8 +132,7 @@ def train_semantic(recipe: ZooRecipe, out: Path) -> Measures:
     """DINOv2's twin."""
     pictures, held_out = open_pictures(out / "pictures" / "train"), open_pictures(out / "pictures" / "val")
     model: Any = fresh_model(recipe)
-    encoder, tower = model.grounding.sam.vision_encoder, model.correspondence.semantic_model
-    load_part(encoder, out, "cells")
+    encoder, tower = _trained_encoder(recipe, out), model.correspondence.semantic_model
     copy_layers(encoder, tower.encoder.layer, SAM_TO_DINO, QKV)
     embeddings = tower.embeddings
     _copy_embedding(encoder, embeddings.patch_embeddings.projection, embeddings.position_embeddings[0, 1:])
@@ -142,10 +152,11 @@ def train_expert(recipe: ZooRecipe, out: Path) -> Measures:
     load_part(model.correspondence.semantic_model, out, "semantic")
     model.to(default_device())  # teachers are no part of what is trained, and do not follow it there
     student = RadioModel(radio_config(recipe))
+    cells = student.config.image_size // student.config.patch_size
     teachers: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-        "eva_clip": lambda pixels: grid(model.look(pixels)[:, 1:]),
-        "dinov2": lambda pixels: grid(model.look_for_meaning(pixels)),
-        "sam": lambda pixels: model.grounding.encode(normalise(pixels, *IMAGENET)),
+        "eva_clip": lambda pixels: _on(cells, grid(model.look(pixels)[:, 1:])),
+        "dinov2": lambda pixels: _on(cells, grid(model.look_for_meaning(pixels))),
+        "sam": lambda pixels: _on(cells, model.grounding.encode(normalise(pixels, *IMAGENET))),
     }
     widths = {
         "eva_clip": model.config.vision_config.hidden_size,
@@ -168,9 +179,30 @@ def radio_config(recipe: ZooRecipe) -> RadioConfig:
 QKV = ("attention.q_proj", "attention.k_proj", "attention.v_proj")
 
 
+def _on(cells: int, features: torch.Tensor) -> torch.Tensor:
+    """Features on a grid of ``cells`` x ``cells``, averaged."""
+    return F.adaptive_avg_pool2d(features, cells)
+
+
+def _trained_encoder(recipe: ZooRecipe, out: Path) -> Any:
+    encoder = encoder_of_cells(recipe)
+    load_part(encoder, out, "cells")
+    return encoder
+
+
+@torch.no_grad()
+def _resize_encoder(trained: Any, encoder: Any) -> None:
+    """Weights of ``trained`` in ``encoder``, whose patches may have another side."""
+    state, side = trained.state_dict(), encoder.config.patch_size
+    state["patch_embed.projection.weight"] = resized_patches(state["patch_embed.projection.weight"], side)
+    state["pos_embed"] = resized_positions(state["pos_embed"], encoder.pos_embed.shape[1])
+    encoder.load_state_dict(state)
+
+
 @torch.no_grad()
 def _copy_embedding(encoder: Any, patches: nn.Conv2d, positions: torch.Tensor) -> None:
-    patches.weight.copy_(encoder.patch_embed.projection.weight)
+    patches.weight.copy_(resized_patches(encoder.patch_embed.projection.weight, patches.kernel_size[0]))
     if patches.bias is not None:
         patches.bias.copy_(encoder.patch_embed.projection.bias)
-    positions.copy_(encoder.pos_embed.flatten(0, 2))
+    side = round(len(positions) ** 0.5)
+    positions.copy_(resized_positions(encoder.pos_embed, side).flatten(0, 2))
