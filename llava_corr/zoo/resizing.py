@@ -1,4 +1,7 @@
-"""A tower's patch embedding and positions for patches of another side, as in FlexiViT (Beyer et al. 2023).
+"""A tower's patch embedding and positions for patches of another side.
+
+FlexiViT (Beyer et al. 2023) does so by a pseudo-inverse; here the new patch is thought resized to the old side,
+which is exact for finer patches, the case that is needed.
 
 Letters: d channels of the tower, s and t sides of a patch, h and w cells of a grid.
 """

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from transformers import RadioConfig, RadioModel
 
 from ..config import load_config
+from ..errors import ConfigError
 from ..experiment import ModelSection
 from ..inference.predictor import default_device
 from ..models.build import Vocabulary, build_config
@@ -78,9 +79,20 @@ def _train(
 
 
 def encoder_of_cells(recipe: ZooRecipe) -> Any:
-    """SAM's encoder with the patches on which it learns names; the towers go on from it with patches of their own."""
+    """SAM's encoder with the patches on which it learns names; the towers go on from it with patches of their own.
+
+    Raises:
+        ConfigError: the 64 cells that are named along a picture do not divide among its patches.
+    """
     grounding: Any = fresh_model(recipe, recipe.cells.patch).grounding
-    return grounding.sam.vision_encoder
+    encoder = grounding.sam.vision_encoder
+    if 64 % encoder.pos_embed.shape[1]:
+        raise ConfigError(
+            f"cells.patch {recipe.cells.patch} cuts {encoder.config.image_size} pixels into "
+            f"{encoder.pos_embed.shape[1]} patches, which do not divide the 64 cells that are named",
+            mend="choose a patch that gives 8, 16 or 32",
+        )
+    return encoder
 
 
 def train_cells(recipe: ZooRecipe, out: Path) -> Measures:
@@ -103,7 +115,7 @@ def train_masks(recipe: ZooRecipe, out: Path) -> Measures:
     """SAM draws by name."""
     pictures, held_out = open_pictures(out / "pictures" / "train"), open_pictures(out / "pictures" / "val")
     grounding: Any = fresh_model(recipe).grounding
-    _resize_encoder(_trained_encoder(recipe, out), grounding.sam.vision_encoder)
+    resize_encoder(_trained_encoder(recipe, out), grounding.sam.vision_encoder)
     task = DrawByName(grounding, pictures)
     canvas = grounding.sam.vision_encoder.config.image_size
     drawn = 4 * grounding.sam.vision_encoder.pos_embed.shape[1]  # cells along a mask
@@ -191,7 +203,7 @@ def _trained_encoder(recipe: ZooRecipe, out: Path) -> Any:
 
 
 @torch.no_grad()
-def _resize_encoder(trained: Any, encoder: Any) -> None:
+def resize_encoder(trained: Any, encoder: Any) -> None:
     """Weights of ``trained`` in ``encoder``, whose patches may have another side."""
     state, side = trained.state_dict(), encoder.config.patch_size
     state["patch_embed.projection.weight"] = resized_patches(state["patch_embed.projection.weight"], side)

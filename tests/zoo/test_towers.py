@@ -9,12 +9,14 @@ from torch.nn import functional as F
 from transformers import Dinov2Config, Dinov2Model, InstructBlipVisionConfig, InstructBlipVisionModel, SamVisionConfig
 from transformers.models.sam.modeling_sam import SamVisionEncoder
 
+from llava_corr.errors import ConfigError
 from llava_corr.zoo.dense import NameCells, SamCells
 from llava_corr.zoo.masks import DrawByName, NamePrompts
 from llava_corr.zoo.measures import measure_expert
 from llava_corr.zoo.pictures import LabelledPictures
+from llava_corr.zoo.recipe import load_recipe
 from llava_corr.zoo.towers import SAM_TO_DINO, SAM_TO_EVA, MatchParts, copy_layers, grid, thinned
-from llava_corr.zoo.towers_training import QKV
+from llava_corr.zoo.towers_training import QKV, encoder_of_cells, resize_encoder
 
 NAMES = [("", ""), ("mug", ""), ("mug", "handle"), ("cat", ""), ("cat", "head"), ("mug", "rim")]
 SIZES = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "image_size": 32, "patch_size": 8}
@@ -188,3 +190,20 @@ def test_the_expert_is_measured_by_what_can_be_read_off_it_on_new_pictures():
     found = measure_expert(student, {"readable": read, "noise": noise}, seen, new)
     assert found["readable_r2"] == pytest.approx(1, abs=1e-6)
     assert found["noise_r2"] < 0.05
+
+
+def test_the_encoder_of_cells_has_patches_of_its_own():
+    assert encoder_of_cells(load_recipe("tiny/zoo.yaml", ["cells.patch=24"])).pos_embed.shape[1] == 192 // 24
+    with pytest.raises(ConfigError, match="24 patches, which do not divide the 64 cells"):
+        encoder_of_cells(load_recipe("tiny/zoo.yaml", ["cells.patch=8"]))
+
+
+def test_a_tower_of_finer_patches_begins_with_what_the_encoder_knows():
+    encoder = sam()
+    finer = SamVisionEncoder(SamVisionConfig(**(encoder.config.to_dict() | {"patch_size": 4}))).eval()
+    resize_encoder(encoder, finer)
+    assert finer.pos_embed.shape[1:3] == (8, 8)
+    flat = torch.rand(1, 3, 1, 1).expand(1, 3, 32, 32)  # of one colour: a patch is the same at any side
+    seen, fine = (e.patch_embed(flat)[0, 0, 0] for e in (encoder, finer))
+    torch.testing.assert_close(seen, fine, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(finer.layers[1].mlp.lin1.weight, encoder.layers[1].mlp.lin1.weight)
