@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ReportError
 from ..files import read_json
 from ..metrics.intervals import percentile_interval, resample_weights, resampled_ratio
 from ..record_files import SamplesFile
@@ -15,6 +16,7 @@ from ..report.scores_file import read_scores
 
 SCORE, RESAMPLES = "mIoU_strict", 1000
 TESTS = ("pairs", "sets")
+STORED = "images.json"  # of earlier, for a folder without samples
 
 
 def by_images(out: Path, row: str = "main") -> dict[str, Any]:
@@ -24,6 +26,8 @@ def by_images(out: Path, row: str = "main") -> dict[str, Any]:
     Args:
         out: folder of the reproduction; tests that were not scored, or whose samples are not there, are left out.
     """
+    if (out / STORED).exists():
+        return read_json(out / STORED, ReportError)
     values: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for test in TESTS:
         path, samples = out / "scores" / f"{row}-{test}.json", out / "data" / test / "test.jsonl"

@@ -17,6 +17,7 @@ from ..errors import ReportError
 from ..files import atomic_write, read_json, write_json
 from ..report.scores_file import ScoresFile, read_scores
 from .checks import commits, faults
+from .evidence import CONSISTENCY, gather
 from .images import by_images, seconds_a_sample
 from .order import METRICS, order, verdict
 
@@ -36,7 +37,6 @@ GROUPS = {
     "Ablations (Table 2)": ("calico", "new_projection", "no_qformer", "no_dino", "no_cem", "no_cam", "neither"),
     "Number of CAMs (Figure 8)": ("one_cam", "calico", "three_cams"),
 }  # fmt: skip
-CONSISTENCY = ("swap", "partner")
 # rows whose answers rest on more than pictures
 SEES_TRUTH = ("main-drawn", "cascade", "label-set-all-parts", "label-set-main-object")
 HEAD = """Pictures and data come from the **embedded world** and the models are tiny: nothing here is about photographs.
@@ -51,13 +51,17 @@ paper; mIoU_strict counts what is missed as 0. Rows: docs/reproduction.md; score
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder of llava-corr reproduce")
-    parser.add_argument("--results", type=Path, help="folder to write tables.json and tables.md into (default: --out)")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        help="folder to commit: what the tables rest on joins that of earlier rows in its evidence/, and the tables of "
+        "all of them are written into it (default: tables of --out, written there)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    found = collect(args.out)
     results = args.results or args.out
-    results.mkdir(parents=True, exist_ok=True)
+    found = collect(gather(args.out, args.results / "evidence") if args.results else args.out)
     write_json(results / "tables.json", found)
     text = markdown(found)
     with atomic_write(results / "tables.md") as handle:

@@ -9,9 +9,10 @@ from drawn_pairs import make_data, one_hot_cache, predict
 from one_hot_scores import score
 
 from llava_corr.config import load_config
+from llava_corr.errors import ReportError
 from llava_corr.files import write_json
 from llava_corr.record_files import write_records, write_samples
-from llava_corr.reproduction import checks, images, tables
+from llava_corr.reproduction import checks, evidence, images, tables
 
 SHIFTS = {"calico-0": 0, "calico-1": 2, "no_cam-0": 40, "no_cam-1": 40, "no_cem-0": 40, "no_cem-1": 2, "blind-0": 40}
 
@@ -156,11 +157,69 @@ def test_scores_and_cost_by_the_number_of_images(out, tmp_path):
     assert images.seconds_a_sample(tmp_path, "main", "sets") == 60 / len(larger)
     assert images.seconds_a_sample(tmp_path, "main", "pairs") is None
     assert "### Number of images" in tables.markdown(tables.collect(tmp_path))
+    kept = evidence.gather(tmp_path, tmp_path / "evidence")
     shutil.rmtree(tmp_path / "data")
     assert images.by_images(tmp_path) == {}  # scores alone make the other tables
+    assert json.loads(json.dumps(found)) == images.by_images(kept)
 
 
 def test_scores_of_an_earlier_version_are_not_a_second_seed(out, tmp_path):
     folder = shutil.copytree(out / "scores", tmp_path / "scores")
     shutil.copy(folder / "blind-0-pairs.json", folder / "blind-pairs.json")
     assert tables.collect(tmp_path)["tests"]["pairs"]["blind"]["seeds"] == ["0"]
+
+
+@pytest.fixture
+def sittings(out, tmp_path, trained):
+    """What two sittings leave, a seed each: scores, comparisons, run folders, seconds."""
+    for seed in "01":
+        folder = tmp_path / f"sitting-{seed}"
+        (folder / "scores" / "order").mkdir(parents=True)
+        for name in (name for name in SHIFTS if name.endswith(seed)):
+            shutil.copy(out / "scores" / f"{name}-pairs.json", folder / "scores")
+            trained(name, "ab" if seed == "0" else "xy")
+            real = load_config("tiny/calico.yaml", [f"name={name}", f"seed={seed}"])
+            (tmp_path / name / "config.yaml").write_text(real.to_yaml())
+            shutil.move(tmp_path / name, folder / name)
+        stored = folder / "scores" / f"no_cam-{seed}-pairs.json"
+        shutil.copy(stored, folder / "scores" / "order" / f"neither-no_cem-{seed}.json")
+        write_json(folder / "stages.json", {"minutes": 1, "stage_seconds": {f"predict: no_cem-{seed} pairs": 60}})
+    return tmp_path / "sitting-0", tmp_path / "sitting-1"
+
+
+def test_rows_of_two_sittings_meet_in_the_evidence(sittings, tmp_path):
+    for part in sittings:
+        kept = evidence.gather(part, tmp_path / "evidence")
+        shutil.copytree(part, tmp_path / "whole", dirs_exist_ok=True)
+    spent = {f"predict: no_cem-{seed} pairs": 60 for seed in "01"}
+    write_json(tmp_path / "whole" / "stages.json", {"stage_seconds": spent})
+    found = tables.collect(kept)
+    assert found == tables.collect(tmp_path / "whole")
+    assert found["tests"]["pairs"]["no_cam"]["seeds"] == ["0", "1"]
+    assert len(found["order"]) == 3
+    assert not any("per_sample" in path.read_text() for path in kept.rglob("*.json"))
+
+
+def test_evidence_holds_no_paths_of_the_machine(sittings, tmp_path):
+    facts = sittings[0] / "calico-0" / "run.json"
+    inputs = {"data.train": {"path": "/home/me/train.jsonl", "fingerprint": "f"}}
+    write_json(facts, {"command": "/home/me/train.py --config x", "commit": "abc", "inputs": inputs})
+    kept = evidence.gather(sittings[0], tmp_path / "evidence")
+    assert json.loads((kept / "calico-0" / "run.json").read_text()) == {
+        "commit": "abc", "inputs": {"data.train": {"fingerprint": "f"}},
+    }  # fmt: skip
+    assert not any("/home" in path.read_text() for path in kept.rglob("*") if path.is_file())
+
+
+def test_rows_of_other_samples_do_not_join_the_evidence(sittings, tmp_path):
+    kept = evidence.gather(sittings[0], tmp_path / "evidence")
+    before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    scores = sittings[1] / "scores" / "no_cem-1-pairs.json"
+    write_json(scores, json.loads(scores.read_text()) | {"truth": "others"})
+    with pytest.raises(ReportError, match="different samples"):
+        evidence.gather(sittings[1], kept)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ReportError, match="no scores"):
+        evidence.gather(tmp_path / "empty", kept)
+    assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
+    assert evidence.gather(kept, kept) == kept
