@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,8 @@ from .grammar import normalise_label, parse_answer
 from .records import PREDICTION_SCHEMA, Prediction, Record, Sample
 
 R = TypeVar("R", bound=Record)
+# A path in a row, up to the file's name; within a text of the row the quotes would be escaped.
+FOLDER = re.compile(rb'("path"\s*:\s*")[^"]*/')
 # What a row is by its keys; the records that read it; what the file is.
 KINDS = (
     ({"id", "turns"}, {"Sample"}, "a samples file (llava-corr data)"),
@@ -73,6 +76,20 @@ def write_samples(path: str | Path, samples: Iterable[Sample]) -> int:
         return sample.model_copy(update={"images": tuple(images)})
 
     return write_records(path, (stored(sample) for sample in samples))
+
+
+def samples_fingerprint(path: str | Path, error: type[LlavaCorrError]) -> str:
+    """Identity of the samples of a file, wherever it and its pictures lie: SHA-256 of its rows without the pictures'
+    folders.
+
+    Raises:
+        error: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open_rows(path, error) as handle:
+        for row in handle:
+            digest.update(FOLDER.sub(rb"\1", row))
+    return digest.hexdigest()
 
 
 def refuse_replacing(path: str | Path, kind: type[Record]) -> None:

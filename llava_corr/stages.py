@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 
 from .errors import LlavaCorrError
-from .files import append_line, read_json, resource, storage_errors, write_json, write_lines
+from .files import append_line, read_json, resource, storage_errors, write_json
 
 logger = logging.getLogger(__name__)
 INTERRUPTED = 2.0  # seconds for a stage to end by itself
@@ -36,7 +36,8 @@ BAR = re.compile(r"\d+%\|")
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "10000000000"}
 # How tools of this package and launchers are called from within.
 TOOL = str(Path(sys.executable).parent / "llava-corr")
-TRAIN = (str(Path(sys.executable).parent / "deepspeed"), str(resource("scripts", "train.py")))
+# One rank, wherever: steps are counted in dialogues, and a launcher takes every GPU that it finds.
+TRAIN = (str(Path(sys.executable).parent / "deepspeed"), "--num_gpus", "1", str(resource("scripts", "train.py")))
 MODEL = Path("model", "config.json")  # of a run: its model is written whole or not at all
 
 
@@ -87,11 +88,28 @@ class StageError(LlavaCorrError):
 
 @dataclass
 class Stage:
-    """One command; it counts as finished when ``done`` exists."""
+    """One command; it counts as finished when ``done`` exists.
+
+    Attributes:
+        after: names of stages that it rests on without a word about them in its command.
+    """
 
     name: str
     command: Sequence[str]
     done: Path
+    after: Sequence[str] = ()
+
+    @property
+    def product(self) -> Path:
+        """What it makes: the file that its command names, or else the folder that ``done`` lies in."""
+        if self.done.parts[-2:] == MODEL.parts:
+            return self.done.parent.parent
+        return self.done if str(self.done) in self.command else self.done.parent
+
+    def rests_on(self, other: Stage) -> bool:
+        """Whether its command reads what ``other`` makes."""
+        read = (re.split("[=:]", word)[-1] for flag, word in pairwise(self.command) if flag != "--out")
+        return other.name in self.after or any(Path(word).is_relative_to(other.product) for word in read)
 
 
 @dataclass
@@ -112,11 +130,12 @@ def run_stages(
     """Runs what is not finished yet, in order.
 
     A stage that is cut off is run again by the next call, and its command goes on from what it has; one that ended
-    while nobody noted it is run again, too.
+    while nobody noted it is run again, too, and so is one that rests on a stage that was.
 
     Args:
         plan: the stages; asked again before each, since what one makes may change the command of a later one.
-        out: folder for ``logs/``, ``stages.json`` (what was spent) and ``commands.json``.
+        out: folder for ``logs/``, ``stages.json`` (what was spent), ``commands.json``, and ``ends.json`` (when stages
+            ended, and those that they rest on).
         before: called with each unfinished stage and what was spent so far.
 
     Raises:
@@ -132,20 +151,32 @@ def run_stages(
     with _alone(out), _ended_like_ctrl_c():
         facts = _read(out / "stages.json")
         spent = Spent(facts.get("stage_seconds", {}), facts.get("peak_memory_gb", {}))
-        commands = _read(out / "commands.json")
+        commands, ends = _read(out / "commands.json"), _read(out / "ends.json")
         count = len(plan())
         for number in range(count):
-            stage = plan()[number]
+            stages = plan()
+            stage = stages[number]
             label = f"[{number + 1}/{count}] {stage.name}"
+            below = {s.name: ends[s.name]["at"] for s in stages[:number] if s.name in ends and stage.rests_on(s)}
             if stage.done.exists() and stage.name in commands:
                 _check_same(stage, commands[stage.name])
-                logger.info("%s: finished earlier", label)
-                continue
+                if not (anew := _made_anew(ends.get(stage.name, {}), below)):
+                    logger.info("%s: finished earlier", label)
+                    continue
+                logger.info("%s: again, after %s", label, ", ".join(anew))
             before(stage, spent)
             _run(stage, label, out, spent)
             commands[stage.name] = shlex.join(stage.command)
             write_json(out / "commands.json", commands)
+            ends[stage.name] = {"at": round(time.time(), 3), "rested_on": below}
+            write_json(out / "ends.json", ends)
     return spent
+
+
+def _made_anew(noted: Mapping[str, Any], below: Mapping[str, float]) -> list[str]:
+    """Stages below a finished one that ended again since; of a folder of an earlier version nothing is known."""
+    then = noted.get("rested_on")
+    return [] if then is None else [name for name, at in below.items() if then.get(name) != at]
 
 
 def _run(stage: Stage, label: str, out: Path, spent: Spent) -> None:
@@ -225,7 +256,7 @@ def _follow(stage: Stage, label: str, logs: Path, memory: PeakMemory) -> None:
     environment = (
         os.environ | ALLOCATOR | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     )
-    write_lines(path, [f"$ {shlex.join(stage.command)}"])
+    append_line(path, f"$ {shlex.join(stage.command)}")
     _line(f"{label} ...")
     process = subprocess.Popen(
         _with_a_port(stage.command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=Path.cwd()

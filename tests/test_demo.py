@@ -103,6 +103,49 @@ def test_a_stage_that_ended_while_nobody_noted_it_runs_again(tmp_path, planned):
     assert (tmp_path / "out" / "made.txt").read_text() == "halfx"
 
 
+def test_what_rests_on_a_stage_that_is_made_anew_is_made_anew(tmp_path, planned):
+    """A user removes what one stage made, to have it again; what does not rest on it stays."""
+    out = tmp_path / "out"
+
+    def link(name, *reads, after=()):
+        code = "import sys, pathlib; pathlib.Path(sys.argv[-1]).open('a').write('x')"
+        words = [word for read in reads for word in ("--set", f"data.train={out / read}")]
+        return stages.Stage(name, [sys.executable, "-c", code, *words, "--out", str(out / name)], out / name, after)
+
+    chain = [link("a"), link("b", "a"), link("c", "b"), link("other"), link("last", after=("b",))]
+    planned(*chain)
+
+    def runs():
+        assert demo.run(arguments(tmp_path)) == 0
+        return [len((out / stage.name).read_text()) for stage in chain]
+
+    assert runs() == runs() == [1, 1, 1, 1, 1]
+    (out / "a").unlink()
+    assert runs() == runs() == [1, 2, 2, 1, 2]
+    (out / "ends.json").unlink()  # as in a folder of an earlier version
+    assert runs() == [1, 2, 2, 1, 2]
+
+
+def test_a_plan_s_stages_rest_on_what_their_commands_read(tmp_path):
+    plan = demo.plan(arguments(tmp_path))
+    below = {s.name: [o.name for o in plan[:k] if s.rests_on(o)] for k, s in enumerate(plan)}
+    assert below["world"] == []
+    assert below["data: test"] == ["world"]
+    assert {"data: train", "features: calico"} <= set(below["train: calico"])
+    assert {"data: test", "train: calico"} <= set(below["predict: calico"])
+    assert "train: calico" not in below["predict: blind"]
+    assert {"predict: calico", "baseline: prior-only"} <= set(below["score: Calico (tiny)"])
+    assert "score: Calico (tiny)" in below["report"]
+
+
+def test_every_try_stands_in_the_log(tmp_path, planned):
+    planned(stage(tmp_path, "one", "raise SystemExit('no such luck')"))
+    for _ in range(2):
+        with pytest.raises(stages.StageError):
+            demo.run(arguments(tmp_path))
+    assert (tmp_path / "out" / "logs" / "one.log").read_text().count("no such luck\n") == 2
+
+
 def test_a_folder_serves_one_call_at_a_time(tmp_path, planned):
     code = (
         "import fcntl, sys, time; h = open(sys.argv[1], 'w'); fcntl.lockf(h, fcntl.LOCK_EX); print(flush=True); "

@@ -10,7 +10,7 @@ from ..files import refuse_overwriting
 from ..record_files import iter_predictions, read_samples
 from .inputs import DifferenceRow
 from .pair import PairInputs
-from .scores_file import ScoresFile, merge_scores
+from .scores_file import ScoresFile, merge_scores, rests_on
 
 _ALONE = ("about", "before", "anatomy", "difficulty", "command_line")
 _SWAPPED = {"better": "worse", "worse": "better"}
@@ -52,18 +52,11 @@ def load_pair(args: argparse.Namespace, first: tuple[str, ScoresFile], second: t
 
 def _differences(first: ScoresFile, second: ScoresFile) -> list[DifferenceRow]:
     """First minus second, from whichever file was scored against the other; none where neither was."""
-    if _rests_on(first, second):
+    if rests_on(first, second):
         return [row._replace(other=second.name) for row in first.difference_rows()]
-    if _rests_on(second, first):
+    if rests_on(second, first):
         return [_turned(row, first.name) for row in second.difference_rows()]
     return []
-
-
-def _rests_on(file: ScoresFile, other: ScoresFile) -> bool:
-    """Whether ``file`` was scored against the answers of ``other``: the values it noted of them are the same."""
-    noted = file.against.columns if file.against else {}
-    own = {task: {name: score.value for name, score in scores.items()} for task, scores in other.columns.items()}
-    return bool(noted) and noted == own
 
 
 def _turned(row: DifferenceRow, first: str) -> DifferenceRow:

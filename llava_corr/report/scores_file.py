@@ -64,6 +64,9 @@ class ScoresFile(BaseModel):
     findings: _Findings = _Findings()
     against: _Against | None = None
 
+    def values(self) -> dict[str, dict[str, float]]:
+        return {task: {name: score.value for name, score in scores.items()} for task, scores in self.columns.items()}
+
     def rows(self) -> list[ScoreRow]:
         return [
             ScoreRow(self.name, _task(task), score)
@@ -100,6 +103,12 @@ def read_scores(path: str | Path) -> ScoresFile:
         ReportError: missing or broken file, another schema version, wrong or missing fields (all are named).
     """
     return read_result(ScoresFile, path, "scores", SCHEMA, mend="score again")
+
+
+def rests_on(file: ScoresFile, other: ScoresFile) -> bool:
+    """Whether ``file`` was scored against the answers of ``other``: the values it noted of them are the same."""
+    noted = file.against.columns if file.against else {}
+    return bool(noted) and noted == other.values()
 
 
 def merge_scores(files: Sequence[tuple[str, ScoresFile]]) -> dict[str, Any]:

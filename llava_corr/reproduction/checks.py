@@ -11,49 +11,90 @@ import yaml
 
 from ..errors import ReportError
 from ..files import read_json, read_text
+from ..report.scores_file import ScoresFile, read_scores, rests_on
+from .order import FOLDER
+from .rows import ROWS
 
-# What a row may change, with everything below it.
-OWN = ("name", "model", "data.blind", "data.features", "training.trainable")
-ORDER, DIALOGUES = "the order of the dialogues", "the dialogues of a step"
+# Where things lie.
+PLACES = ("output_dir", "data.train", "data.validation", "data.features")
+# What a row may change, with everything below it; and a row of a user's own besides.
+OWN = ("name", "model", "data.blind", "training.trainable", "training.save_steps", *PLACES)
+OWN_ROW = ("training", "prediction")
+ORDER, DIALOGUES, STEPS = "the order of the dialogues", "the dialogues of a step", "the number of steps"
 
 
-def faults(out: Path, rows: Sequence[str], seeds: Sequence[str]) -> list[str]:
-    """What differs from Calico of the same seed, or between Calico's seeds, and should not; one line each.
+def faults(out: Path, scored: Mapping[str, Sequence[str]]) -> list[str]:
+    """What makes rows incomparable, one line each: what differs from Calico of the same seed, or between Calico's
+    seeds, and should not; alignments that differ from one another; runs that are missing; comparisons with other
+    answers.
 
     Args:
         out: folder of the reproduction.
-        rows: names of trained rows, without the seed.
-        seeds: theirs.
+        scored: row -> its seeds.
 
     Raises:
         ReportError: a file of a run cannot be read.
     """
-    known = {name: _facts(out, name) for row in rows for seed in seeds if _there(out, name := f"{row}-{seed}")}
+    names = {f"{row}-{seed}": row for row, seeds in scored.items() for seed in seeds if seed}
+    known = {name: _facts(out, name) for name in names if _there(out, name)}
+    missing = [
+        f"nothing says how {name} was trained" for name, row in names.items() if row in ROWS and name not in known
+    ]
+    calico = [f"calico-{seed}" for seed in scored.get("calico", ()) if f"calico-{seed}" in known]
+    found = [
+        f"{name} and calico-{seed} differ in {fact}"
+        for name, facts in known.items()
+        if name != f"calico-{(seed := name.rpartition('-')[2])}" and f"calico-{seed}" in known
+        for fact in _differing(facts, known[f"calico-{seed}"], OWN if names[name] in ROWS else (*OWN, *OWN_ROW))
+    ]
+    found += [
+        f"{name} and {calico[0]} differ in {fact}"
+        for name in calico[1:]
+        for fact in _differing(known[name], known[calico[0]])
+        if fact not in ("seed", ORDER)
+    ]
+    return [*missing, *found, *_alignments(out, list(known)), *_other_answers(out / "scores")]
+
+
+def _alignments(out: Path, names: Sequence[str]) -> list[str]:
+    """Of projections of their own: all are trained alike."""
+    aligned = {name: _facts(out, f"{name}-align") for name in names if _there(out, f"{name}-align")}
+    first = next(iter(aligned), "")
+    return [
+        f"the alignments of {name} and {first} differ in {fact}"
+        for name in aligned
+        for fact in _differing(aligned[name], aligned[first])
+        if name.rpartition("-")[2] == first.rpartition("-")[2] or fact not in ("seed", ORDER)
+    ]
+
+
+def _other_answers(scores: Path) -> list[str]:
+    """Comparisons with answers that are not those whose scores stand in the tables."""
     found = []
-    first: str | None = None
-    for seed in seeds:
-        reference = f"calico-{seed}"
-        if reference not in known:
-            continue
-        found += [
-            f"{name} and {reference} differ in {fact}"
-            for name in (f"{row}-{seed}" for row in rows)
-            if name in known
-            for fact in _differing(known[name], known[reference])
-        ]
-        if first:
-            other = [fact for fact in _differing(known[reference], known[first]) if fact not in ("seed", ORDER)]
-            found += [f"{reference} and {first} differ in {fact}" for fact in other]
-        first = first or reference
+    for path in [*sorted(scores.glob("*-*.json")), *sorted((scores / FOLDER).glob("*.json"))]:
+        file, test = read_scores(path), path.stem.rpartition("-")[2] if path.parent == scores else "pairs"
+        if file.against:
+            other = scores / f"{file.against.name}-{test}.json"
+            if other.exists() and not rests_on(file, read_scores(other)):
+                found.append(f"{path.stem} compares with other answers of {file.against.name} than stand here")
+            own = scores / f"{file.name}-{test}.json"
+            if path.parent != scores and own.exists() and _changed(file, own):
+                found.append(f"{path.stem} compares other answers of {file.name} than stand here")
     return found
+
+
+def _changed(file: ScoresFile, own: Path) -> bool:
+    return file.values() != read_scores(own).values()
 
 
 def _there(out: Path, name: str) -> bool:
     return (out / name / "run.json").exists()
 
 
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    return [name for name in {**other, **one} if one.get(name) != other.get(name)]
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any], own: Sequence[str] = OWN) -> list[str]:
+    """Names of the facts that differ, but for those that are, or lie below, one's own."""
+    held = (fact for fact in {**other, **one} if not any(f"{fact}.".startswith(f"{name}.") for name in own))
+    return [fact for fact in held if one.get(fact) != other.get(fact)]
 
 
 def commits(out: Path, names: Sequence[str]) -> list[str]:
@@ -63,22 +104,34 @@ def commits(out: Path, names: Sequence[str]) -> list[str]:
 
 
 def _facts(out: Path, name: str) -> dict[str, Any]:
+    """What a run shares with those that it is compared with."""
     run = out / name
-    config = dict(_leaves(yaml.safe_load(read_text(run / "config.yaml", ReportError))))
+    facts = read_json(run / "run.json", ReportError)
+    config = settings(run / "config.yaml")
     size, count = (config.pop(f"training.{key}", 1) for key in ("batch_size", "gradient_accumulation"))
-    facts: dict[str, Any] = {DIALOGUES: size * count} | {
-        key: value for key, value in config.items() if not any(f"{key}.".startswith(f"{own}.") for own in OWN)
-    }
     aligned = out / f"{name}-align" / "run.json"  # then the row starts from what its own alignment made of the twins
-    begun = aligned if aligned.exists() else run / "run.json"
-    facts["the training samples"] = _fingerprint(run / "run.json", "data.train")
-    facts["the weights they start from"] = _fingerprint(begun, "model.weights")
-    facts[ORDER] = _order(run / "train_log.jsonl")
-    return facts
+    begun = read_json(aligned, ReportError) if aligned.exists() else facts
+    return {
+        DIALOGUES: size * count * facts.get("world_size", 1),
+        STEPS: config.pop("training.max_steps", None),
+        **config,
+        "the training samples": _fingerprint(facts, "data.train"),
+        "the weights they start from": _fingerprint(begun, "model.weights"),
+        ORDER: _order(run / "train_log.jsonl"),
+    }
 
 
-def _fingerprint(file: Path, name: str) -> Any:
-    return read_json(file, ReportError).get("inputs", {}).get(name, {}).get("fingerprint")
+def _fingerprint(facts: Mapping[str, Any], name: str) -> Any:
+    return facts.get("inputs", {}).get(name, {}).get("fingerprint")
+
+
+def settings(config: Path) -> dict[str, Any]:
+    """Every value of a configuration file, by its dotted key.
+
+    Raises:
+        ReportError: it cannot be read.
+    """
+    return dict(_leaves(yaml.safe_load(read_text(config, ReportError))))
 
 
 def _leaves(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,45 +21,14 @@ from ..stages import MODEL, TOOL, TRAIN, Stage, StageError, check_configurations
 from ..training.cache_command import WHOLE
 from ..zoo.recipe import load_recipe
 from .order import CLAIMS, noise_file
+from .rows import BASELINES, CHOICES, MAIN, ROWS, Row, own_rows
 
 logger = logging.getLogger(__name__)
 
-BASE, ZOO = "tiny/calico.yaml", "data/zoo"
+BASE = "tiny/calico.yaml"
+SAVED = 100  # steps that a row loses at most when it is killed
 
 
-@dataclass(frozen=True)
-class Row:
-    """A trained row of a table.
-
-    Attributes:
-        overlays: laid over tiny/calico.yaml.
-        aligned: it has a projection of its own, aligned first: the zoo's is of Q-Former tokens, not of patches.
-        blind: it sees grey pictures.
-        patches: every patch is a token, eight times as many: its steps take smaller micro-batches.
-    """
-
-    overlays: tuple[str, ...] = ()
-    aligned: bool = False
-    blind: bool = False
-    patches: bool = False
-
-
-ROWS = {
-    "calico": Row(),
-    "new_projection": Row(("tiny/new_projection.yaml",), aligned=True),
-    "no_qformer": Row(("ablations/no_qformer.yaml",), aligned=True, patches=True),
-    "no_dino": Row(("ablations/no_dino.yaml",)),
-    "no_cem": Row(("ablations/no_cem.yaml",)),
-    "no_cam": Row(("ablations/no_cam.yaml",)),
-    "neither": Row(("ablations/neither.yaml",)),
-    "one_cam": Row(("ablations/one_cam.yaml",)),
-    "three_cams": Row(("ablations/three_cams.yaml",)),
-    "glamm": Row(("tiny/glamm.yaml",), aligned=True, patches=True),
-    "lisa": Row(("tiny/lisa.yaml",), aligned=True, patches=True),
-    "blind": Row(blind=True),
-}
-MAIN, BASELINES = "main", "baselines"
-CHOICES = (MAIN, *ROWS, BASELINES)
 # test set -> what its MixedParts spec says besides the paper's
 TESTS: dict[str, dict[str, Any]] = {
     "pairs": {"set_share": 0.0, "none_share": 0.0},
@@ -71,7 +39,7 @@ TESTS: dict[str, dict[str, Any]] = {
 # simulated, of the quality that `baseline simulate-detector` measures beside its file
 DETECTOR = ("--miss-small", "0.3", "--miss-large", "0.05", "--wrong-name", "0.05", "--false-positives", "0.5",
             "--mask-iou", "0.85", "--score-noise", "0.1")  # fmt: skip
-CASCADE = ("--chat", "simulated:0.1,0.1", "--llm", "simulated", "--segmenter", f"model:{ZOO}")
+CASCADE = ("--chat", "simulated:0.1,0.1", "--llm", "simulated")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rows", nargs="+", choices=CHOICES, default=list(CHOICES), metavar="ROW",
         help=f"what to make beside Calico's compared rows (default: all): {', '.join(CHOICES)}",
     )  # fmt: skip
+    parser.add_argument(
+        "--own-row", action="append", default=[], metavar="NAME=FILE[,FILE]",
+        help="a row of your own: configuration files laid over tiny/calico.yaml (may be repeated)",
+    )  # fmt: skip
+    parser.add_argument("--zoo", default="data/zoo", help="the twins that everything starts from (default: data/zoo)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], help="of the compared rows (default: 0 1)")
     for name, value, meaning in (
         ("images", 1500, "training pictures per flavour"),
@@ -97,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if any(value.startswith("model.weights=") for value in args.set):
+        raise StageError("--set model.weights would not reach every row", mend="--zoo FOLDER")
     check_configurations(plan(args))
     write_specs(args.out)
     spent = run_stages(lambda: plan(args), args.out)
@@ -124,17 +99,18 @@ def plan(args: argparse.Namespace) -> list[Stage]:
         stages += _main(args)
     if "blind" in args.rows:
         stages.append(_features(args, "features-blind", "data.blind=true"))
-    if args.rows != [MAIN]:
+    rows = {name: ROWS[name] for name in args.rows if name in ROWS} | own_rows(args.own_row)
+    if args.rows != [MAIN] or rows:
         for seed in args.seeds:
-            for name in dict.fromkeys(["calico", *(row for row in args.rows if row in ROWS)]):
-                stages += _row(args, name, ROWS[name], seed)
-        stages += [stage for seed in args.seeds for stage in _comparisons(args, seed)]
+            for name, row in ({"calico": ROWS["calico"]} | rows).items():
+                stages += _row(args, name, row, seed)
+        stages += _comparisons(args)
     return [*stages, *(_baselines(args) if BASELINES in args.rows else [])]
 
 
 def _data(args: argparse.Namespace) -> list[Stage]:
     world, data = args.out / "world", args.out / "data"
-    tests = ["--test", str(args.test_images), "--unseen-test", str(args.test_images // 3)]
+    tests = ["--test", str(args.test_images), "--unseen-test", str(_third(args.test_images))]
     kinds = load_recipe("tiny/zoo.yaml").world.kinds  # what the twins have learned to see, in other pictures
     counts = ["--train", str(args.images), "--val", "0", *tests, "--seed", "1", "--only", *kinds]
     stages = [Stage("world", [TOOL, "world", "--out", str(world), *counts], world / "world.json")]
@@ -149,10 +125,14 @@ def _data(args: argparse.Namespace) -> list[Stage]:
     command = [TOOL, "data", "--dataset", "grand", "--world", str(world), "--split", "train", *size]
     stages.append(Stage("data: alignment", command, data / "alignment" / "train_build.json"))
     for name in TESTS:
-        size = args.test_samples if name == "pairs" else args.test_samples // 3
+        count = args.test_samples if name == "pairs" else _third(args.test_samples)
         spec = ["--spec", str(args.out / "specs" / f"{name}.json")]
-        stages.append(build(name, world / "unseen" if name == "unseen" else world, "test", size, spec))
+        stages.append(build(name, world / "unseen" if name == "unseen" else world, "test", count, spec))
     return stages
+
+
+def _third(count: int) -> int:
+    return max(1, count // 3)
 
 
 def _asked(args: argparse.Namespace, test: str) -> str:
@@ -172,6 +152,8 @@ def _sets(args: argparse.Namespace, *own: str) -> list[str]:
         f"data.train={_training_samples(args)}",
         f"data.features={args.out / 'features'}",
         f"output_dir={args.out}",
+        f"model.weights={args.zoo}",
+        f"training.save_steps={SAVED}",
         *args.set,
         *own,
     ]
@@ -240,27 +222,32 @@ def _micro_batches(args: argparse.Namespace, parts: int = 4) -> list[str]:
     return [f"training.batch_size={size}", f"training.gradient_accumulation={count}"]
 
 
-def _comparisons(args: argparse.Namespace, seed: int) -> list[Stage]:
+def _comparisons(args: argparse.Namespace) -> list[Stage]:
     """Of rows with another one than Calico, as soon as both are there; and of Calico with the first seed's, to see what
     a seed is worth."""
-    pairs = [
-        ((f"{claim.better}-{seed}", f"{claim.worse}-{seed}"), claim.file(args.out / "scores", seed))
-        for claim in CLAIMS
-        if claim.better != "calico"
-    ]
-    pairs.append(((f"calico-{seed}", "calico-0"), noise_file(args.out / "scores", seed)))
-    here = {f"{row}-{s}" for row in {"calico", *args.rows} for s in args.seeds}
-    return [
-        _score(args, first, args.out / first / "pairs.jsonl", target, f"{first} against {second}", second)
-        for (first, second), target in pairs
-        if first != second and all(n in here or (args.out / n / "pairs.jsonl").exists() for n in (first, second))
-    ]
+    asked = {f"{row}-{seed}" for row in {"calico", *args.rows} for seed in args.seeds}
+    there = {path.parent.name for path in args.out.glob("*-*/pairs.jsonl")}
+    seeds = sorted({*args.seeds, *(int(name[7:]) for name in there if name[:7] == "calico-" and name[7:].isdigit())})
+    stages = []
+    for seed in seeds:
+        pairs = [
+            ((f"{claim.better}-{seed}", f"{claim.worse}-{seed}"), claim.file(args.out / "scores", seed))
+            for claim in CLAIMS
+            if claim.better != "calico"
+        ]
+        pairs.append(((f"calico-{seed}", "calico-0"), noise_file(args.out / "scores", seed)))
+        stages += [
+            _score(args, first, args.out / first / "pairs.jsonl", target, f"{first} against {second}", second)
+            for (first, second), target in pairs
+            if first != second and {first, second} <= asked | there
+        ]
+    return stages
 
 
 def _align(args: argparse.Namespace, name: str, row: Row, seed: int, batches: Sequence[str]) -> Stage:
     """The new projection alone learns on single pictures with captions."""
     own = [f"name={name}-align", f"seed={seed}", f"training.max_steps={args.align_steps}", "training.lora=null"]
-    own += ["training.trainable=[visual_tokens.projection]", f"model.weights={ZOO}", "data.picture_groups=1"]
+    own += ["training.trainable=[visual_tokens.projection]", f"model.weights={args.zoo}", "data.picture_groups=1"]
     own += ["training.learning_rate=1.0e-3", f"data.train={_single_pictures(args)}", *batches]
     return _training(f"{name}-align", [BASE, *row.overlays], _sets(args, *own), args.out / f"{name}-align")
 
@@ -307,7 +294,7 @@ def _baselines(args: argparse.Namespace) -> list[Stage]:
         "prior-only": ["prior-only", "--train", str(_training_samples(args)), *asked],
         "label-set-all-parts": [*label_set, "--rule", "all-parts"],
         "label-set-main-object": [*label_set, "--rule", "main-object"],
-        "cascade": ["cascade", *CASCADE, "--replies", str(replies), *asked],
+        "cascade": ["cascade", *CASCADE, "--segmenter", f"model:{args.zoo}", "--replies", str(replies), *asked],
     }
     stages = [Stage("detector", [*baseline, *detect, "--out", str(detections)], detections)]
     for name, command in commands.items():

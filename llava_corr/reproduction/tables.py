@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..errors import ReportError
 from ..files import atomic_write, read_json, write_json
 from ..report.scores_file import ScoresFile, read_scores
 from .checks import commits, faults
-from .evidence import CONSISTENCY, gather
+from .evidence import CONSISTENCY, gather, without_samples
 from .images import by_images, seconds_a_sample
 from .order import METRICS, order, verdict
 
@@ -98,7 +98,7 @@ def collect(out: Path) -> dict[str, Any]:
         for test, rows in grouped.items()
     }
     checks = {name: out / "scores" / f"{name}.json" for name in CONSISTENCY}
-    said = {name: read_json(path, ReportError)["tasks"] for name, path in checks.items() if path.exists()}
+    said = {name: without_samples(path)["tasks"] for name, path in checks.items() if path.exists()}
     pairs = grouped.get("pairs", {})
     numbers = sorted({seed for row in pairs.values() for seed in row if seed})
     trained = [f"{row}-{seed}" if seed else row for row, files in pairs.items() for seed in files]
@@ -109,7 +109,7 @@ def collect(out: Path) -> dict[str, Any]:
         "images": by_images(out) if (out / "main" / "config.yaml").exists() else {},
         "seconds_a_sample": {test: seconds_a_sample(out, "main", test) for test in tests},
         "commits": commits(out, trained),
-        "faults": faults(out, list(pairs), numbers),
+        "faults": faults(out, {row: sorted(files) for row, files in pairs.items()}),
     }
 
 
@@ -189,11 +189,9 @@ def markdown(found: Mapping[str, Any]) -> str:
     pairs = tests.get("pairs", {})
     blocks = [HEAD, f"Trained at commit {', '.join(found['commits']) or '-'}."]
     blocks += [f"**Not comparable: {fault}.**" for fault in found["faults"]]
-    for title, names in GROUPS.items():
-        rows = {name: pairs[name] for name in names if name in pairs}
-        if rows:
-            blocks += [f"### {title}, mean of the tasks", _table(rows, "mean", (*COLUMNS, RATIO))]
-            blocks += [f"{title}, strict mIoU by task", _by_task(rows)]
+    for title, rows in _groups(pairs):
+        blocks += [f"### {title}, mean of the tasks", _table(rows, "mean", (*COLUMNS, RATIO))]
+        blocks += [f"{title}, strict mIoU by task", _by_task(rows)]
     if found["order"]:
         blocks += ["### What the paper says of its rows, mean of the tasks", _order(found["order"])]
     for test, rows in tests.items():
@@ -208,6 +206,14 @@ def markdown(found: Mapping[str, Any]) -> str:
     for name, tasks in found["consistency"].items():
         blocks += [f"### Consistency: {name}", _consistency(tasks)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _groups(rows: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Titles of the tables and what is there of their rows; those of a user's own come last, with Calico."""
+    others = [row for row in rows if not any(row in names for names in GROUPS.values())]
+    for title, names in (GROUPS | ({"Other rows": ("calico", *others)} if others else {})).items():
+        if found := {name: rows[name] for name in names if name in rows}:
+            yield title, found
 
 
 def _lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from ..errors import CheckpointError, ConfigError, LlavaCorrError
 from ..experiment import ExperimentConfig
-from ..files import file_hash, read_json, read_text, storage_errors, write_json, write_lines
+from ..files import read_json, read_text, storage_errors, write_json, write_lines
 from ..models.checkpoints import identify, refuse_absent
+from ..record_files import samples_fingerprint
 from . import ranks
 from .checkpointing import Checkpoints
 
@@ -89,7 +90,7 @@ def locked(folder: Path) -> Iterator[ConfigError | None]:
 
 
 def inputs_of(config: ExperimentConfig) -> Inputs:
-    """What a run starts from, by content: the base's fingerprint and hashes of the samples files.
+    """What a run starts from, by content: fingerprints of the base and of the samples, wherever they lie.
 
     Raises:
         CheckpointError: there is no such base.
@@ -104,7 +105,7 @@ def inputs_of(config: ExperimentConfig) -> Inputs:
             raise CheckpointError(cause.what, where=f"{path} (model.weights)", mend=cause.mend) from cause
     for key, file in (("data.train", config.data.train), ("data.validation", config.data.validation)):
         if file:
-            found[key] = {"path": str(file), "fingerprint": file_hash(file, ConfigError)}
+            found[key] = {"path": str(file), "fingerprint": samples_fingerprint(file, ConfigError)}
     return found
 
 

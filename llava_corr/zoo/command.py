@@ -32,8 +32,7 @@ STAGES = {
     "start": "assembling:assemble",
     "release": "assembling:release",
 }
-
-
+TOWERS = tuple(STAGES)[:-1]  # each rests on those before
 ALIGNED = "tiny-calico-align"  # the alignment stage's run
 
 
@@ -106,9 +105,9 @@ def plan(args: argparse.Namespace) -> list[Stage]:
     recipe = load_recipe(args.config, args.set)
     sets = overrides(args.set)
 
-    def own(name: str) -> Stage:
+    def own(name: str, *after: str) -> Stage:
         command = [TOOL, "zoo", "--config", args.config, "--out", str(out), *sets, "--stage", name]
-        return Stage(name, command, _done(out, name))
+        return Stage(name, command, _done(out, name), after)
 
     world, captions = out / "world", out / "alignment"
     counts = ["--train", str(recipe.world.images), "--val", str(recipe.world.held_out), "--test", "0"]
@@ -123,9 +122,9 @@ def plan(args: argparse.Namespace) -> list[Stage]:
     ]  # fmt: skip
     return [
         Stage("world", [TOOL, "world", "--out", str(world), *counts, *kinds], world / "world.json"),
-        *(own(name) for name in STAGES if name not in ("release",)),
+        *(own(name, "world", *TOWERS[:k]) for k, name in enumerate(TOWERS)),
         Stage("captions", [TOOL, "data", *grand, "--out", str(captions)], captions / "train_build.json"),
         Stage("features", [TOOL, "cache", *align], out / "features" / WHOLE),
-        Stage("align", [*TRAIN, *align], out / ALIGNED / MODEL),
-        own("release"),
+        Stage("align", [*TRAIN, *align], out / ALIGNED / MODEL, ("start",)),
+        own("release", *TOWERS, "align"),
     ]

@@ -98,7 +98,54 @@ def test_rows_made_one_by_one_are_compared_when_both_are_there(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "pairs.jsonl").touch()
     assert comparisons(*alone) == ["score: neither-0 against no_cem-0"]
-    assert comparisons("--rows", "no_cem", "--seeds", "1") == ["score: calico-1 against calico-0"]
+    both = ["score: neither-0 against no_cem-0", "score: calico-1 against calico-0"]
+    assert comparisons("--rows", "no_cem", "--seeds", "1") == both[1:]
+    (tmp_path / "calico-1").mkdir()
+    (tmp_path / "calico-1" / "pairs.jsonl").touch()
+    assert comparisons(*alone) == both  # whichever seed came first
+
+
+def test_scores_rest_on_the_answers_that_they_compare(tmp_path):
+    stages = reproduce.plan(arguments(tmp_path))
+    below = {s.name: {o.name for o in stages[:k] if s.rests_on(o)} for k, s in enumerate(stages)}
+    assert below["score: no_cem-1 pairs"] >= {"data: pairs", "predict: no_cem-1 pairs", "predict: calico-1 pairs"}
+    assert {name for name in below["score: no_cem-1 pairs"] if "-0" in name} == set()
+    assert below["train: glamm-0"] >= {"train: glamm-0-align", "data: train", "features"}
+    assert below["predict: main sets"] >= {"train: main", "data: sets"}
+    assert "predict: main pairs" not in below["predict: main sets"]
+    assert below["consistency: swap"] >= {"predict: main pairs", "predict: main swapped"}
+
+
+def test_a_row_of_ones_own_is_laid_over_calico(tmp_path):
+    (tmp_path / "rank.yaml").write_text("training: {lora: {rank: 4}}\n")
+    words = ("--rows", "calico", "--seeds", "2", "--own-row", f"rank_4={tmp_path / 'rank.yaml'}")
+    stages = reproduce.plan(arguments(tmp_path, *words))
+    command = list(trainings(stages)["rank_4-2"])
+    assert command[command.index("--config") + 1 :][:2] == [reproduce.BASE, str(tmp_path / "rank.yaml")]
+    assert overrides(command) == overrides(trainings(stages)["calico-2"]) | {"name": "rank_4-2"}
+    assert "score: rank_4-2 pairs" in {s.name for s in stages}
+
+
+@pytest.mark.parametrize("word", ["calico=a.yaml", "main=a.yaml", "My-Row=a.yaml", "mine", "mine="])
+def test_a_row_that_cannot_be_is_refused(tmp_path, word):
+    with pytest.raises(LlavaCorrError, match="--own-row"):
+        reproduce.plan(arguments(tmp_path, "--own-row", word))
+
+
+def test_other_twins_are_everyones(tmp_path):
+    stages = reproduce.plan(arguments(tmp_path, "--zoo", "mine/zoo", "--rows", "glamm", "main", "baselines"))
+    assert not [s.name for s in stages if any("data/zoo" in word for word in s.command)]
+    weights = {name: overrides(command)["model.weights"] for name, command in trainings(stages).items()}
+    aligned = weights.pop("glamm-0"), weights.pop("glamm-1")
+    assert aligned == tuple(str(tmp_path / f"glamm-{seed}-align" / "model") for seed in (0, 1))
+    assert set(weights.values()) == {"mine/zoo"}
+    with pytest.raises(LlavaCorrError, match="--zoo"):
+        reproduce.run(arguments(tmp_path, "--set", "model.weights=mine/zoo"))
+
+
+def test_small_counts_leave_nothing_empty(tmp_path):
+    for stage in reproduce.plan(arguments(tmp_path, "--test-samples", "2", "--test-images", "1")):
+        assert "0" not in [word for flag, word in pairwise(stage.command) if flag in ("--count", "--unseen-test")]
 
 
 @pytest.mark.parametrize("words", [(), ("--seeds", "1", "0"), ("--rows", "baselines", "neither", "--seeds", "2")])

@@ -9,7 +9,6 @@ from drawn_pairs import make_data, one_hot_cache, predict
 from one_hot_scores import score
 
 from llava_corr.config import load_config
-from llava_corr.errors import ReportError
 from llava_corr.files import write_json
 from llava_corr.record_files import write_records, write_samples
 from llava_corr.reproduction import checks, evidence, images, tables
@@ -112,18 +111,58 @@ def test_rows_that_may_not_be_compared_are_named(tmp_path, trained):
     trained("no_qformer-0", "ab", batch_size=4, gradient_accumulation=4)  # the same steps in other micro-batches
     trained("no_dino-0", "ab", batch_size=4)
     trained("calico-1", "zz", max_steps=9)
-    names = ["calico", "no_cam", "no_cem", "blind", "lisa", "glamm", "no_qformer", "no_dino", "prior-only"]
+    names = ["no_cam", "no_cem", "blind", "lisa", "glamm", "no_qformer", "no_dino", "mine", "prior-only"]
+    trained("mine-0", "ab", learning_rate=1, max_steps=9)  # of its training a user's own row shares the steps
     of_seed_0 = [
         "no_cem-0 and calico-0 differ in the order of the dialogues",
         "blind-0 and calico-0 differ in training.learning_rate",
         "glamm-0 and calico-0 differ in the weights they start from",
         "no_dino-0 and calico-0 differ in the dialogues of a step",
     ]
-    assert checks.faults(tmp_path, names, ["0"]) == of_seed_0
-    assert checks.faults(tmp_path, names, ["1"]) == []
-    between = ["calico-1 and calico-0 differ in training.max_steps"]  # not in the order, which is the seed's
-    assert checks.faults(tmp_path, names, ["0", "1"]) == [*of_seed_0, *between]
+    of_seed_0.append("mine-0 and calico-0 differ in the number of steps")
+    rows = {key: ["0"] for key in names}
+    assert checks.faults(tmp_path, {"calico": ["0"], **rows}) == of_seed_0
+    assert checks.faults(tmp_path, {"calico": ["1"]}) == []
+    between = ["calico-1 and calico-0 differ in the number of steps"]  # not in the order, which is the seed's
+    assert checks.faults(tmp_path, {"calico": ["0", "1"], **rows}) == [*of_seed_0, *between]
+    missing = ["nothing says how calico-2 was trained", "nothing says how no_cam-2 was trained"]
+    assert checks.faults(tmp_path, {"calico": ["2"], "no_cam": ["2"], "prior-only": ["2"]}) == missing
     assert checks.commits(tmp_path, ["calico-0", "blind-0", "prior-only"]) == ["abc", "abc+"]
+
+
+def test_ranks_are_dialogues_of_a_step(tmp_path, trained):
+    for name in ("calico-0", "no_cam-0"):
+        trained(name, "ab")
+    facts = tmp_path / "no_cam-0" / "run.json"
+    write_json(facts, json.loads(facts.read_text()) | {"world_size": 4})
+    found = checks.faults(tmp_path, {"calico": ["0"], "no_cam": ["0"]})
+    assert found == ["no_cam-0 and calico-0 differ in the dialogues of a step"]
+
+
+def test_projections_are_aligned_alike(tmp_path, trained):
+    trained("calico-0", "ab")
+    for name, steps in (("new_projection", 3), ("glamm", 3), ("lisa", 2)):
+        trained(f"{name}-0", "ab")
+        trained(f"{name}-0-align", "cd", batch_size=4, gradient_accumulation=4, max_steps=steps)
+    found = checks.faults(tmp_path, {key: ["0"] for key in ["calico", "new_projection", "glamm", "lisa"]})
+    assert found == ["the alignments of lisa-0 and new_projection-0 differ in the number of steps"]
+
+
+def test_comparisons_with_other_answers_are_named(out, tmp_path):
+    """As when Calico of a seed was made anew without the rows that had been compared with it."""
+    folder = shutil.copytree(out / "scores", tmp_path / "scores")
+    (folder / "order").mkdir()
+    shutil.copy(folder / "no_cam-0-pairs.json", folder / "order" / "x-0.json")
+    assert not any("answers" in fault for fault in checks.faults(tmp_path, {}))
+    for name in ("calico-1", "no_cam-0"):
+        scores = json.loads((folder / f"{name}-pairs.json").read_text())
+        scores["columns"]["mean"]["mIoU"]["value"] += 0.01
+        write_json(folder / f"{name}-pairs.json", scores)
+    assert checks.faults(tmp_path, {}) == [
+        "no_cam-1-pairs compares with other answers of calico-1 than stand here",
+        "no_cem-1-pairs compares with other answers of calico-1 than stand here",
+        "x-0 compares other answers of no_cam-0 than stand here",
+    ]
 
 
 def test_scores_and_cost_by_the_number_of_images(out, tmp_path):
@@ -167,59 +206,3 @@ def test_scores_of_an_earlier_version_are_not_a_second_seed(out, tmp_path):
     folder = shutil.copytree(out / "scores", tmp_path / "scores")
     shutil.copy(folder / "blind-0-pairs.json", folder / "blind-pairs.json")
     assert tables.collect(tmp_path)["tests"]["pairs"]["blind"]["seeds"] == ["0"]
-
-
-@pytest.fixture
-def sittings(out, tmp_path, trained):
-    """What two sittings leave, a seed each: scores, comparisons, run folders, seconds."""
-    for seed in "01":
-        folder = tmp_path / f"sitting-{seed}"
-        (folder / "scores" / "order").mkdir(parents=True)
-        for name in (name for name in SHIFTS if name.endswith(seed)):
-            shutil.copy(out / "scores" / f"{name}-pairs.json", folder / "scores")
-            trained(name, "ab" if seed == "0" else "xy")
-            real = load_config("tiny/calico.yaml", [f"name={name}", f"seed={seed}"])
-            (tmp_path / name / "config.yaml").write_text(real.to_yaml())
-            shutil.move(tmp_path / name, folder / name)
-        stored = folder / "scores" / f"no_cam-{seed}-pairs.json"
-        shutil.copy(stored, folder / "scores" / "order" / f"neither-no_cem-{seed}.json")
-        write_json(folder / "stages.json", {"minutes": 1, "stage_seconds": {f"predict: no_cem-{seed} pairs": 60}})
-    return tmp_path / "sitting-0", tmp_path / "sitting-1"
-
-
-def test_rows_of_two_sittings_meet_in_the_evidence(sittings, tmp_path):
-    for part in sittings:
-        kept = evidence.gather(part, tmp_path / "evidence")
-        shutil.copytree(part, tmp_path / "whole", dirs_exist_ok=True)
-    spent = {f"predict: no_cem-{seed} pairs": 60 for seed in "01"}
-    write_json(tmp_path / "whole" / "stages.json", {"stage_seconds": spent})
-    found = tables.collect(kept)
-    assert found == tables.collect(tmp_path / "whole")
-    assert found["tests"]["pairs"]["no_cam"]["seeds"] == ["0", "1"]
-    assert len(found["order"]) == 3
-    assert not any("per_sample" in path.read_text() for path in kept.rglob("*.json"))
-
-
-def test_evidence_holds_no_paths_of_the_machine(sittings, tmp_path):
-    facts = sittings[0] / "calico-0" / "run.json"
-    inputs = {"data.train": {"path": "/home/me/train.jsonl", "fingerprint": "f"}}
-    write_json(facts, {"command": "/home/me/train.py --config x", "commit": "abc", "inputs": inputs})
-    kept = evidence.gather(sittings[0], tmp_path / "evidence")
-    assert json.loads((kept / "calico-0" / "run.json").read_text()) == {
-        "commit": "abc", "inputs": {"data.train": {"fingerprint": "f"}},
-    }  # fmt: skip
-    assert not any("/home" in path.read_text() for path in kept.rglob("*") if path.is_file())
-
-
-def test_rows_of_other_samples_do_not_join_the_evidence(sittings, tmp_path):
-    kept = evidence.gather(sittings[0], tmp_path / "evidence")
-    before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
-    scores = sittings[1] / "scores" / "no_cem-1-pairs.json"
-    write_json(scores, json.loads(scores.read_text()) | {"truth": "others"})
-    with pytest.raises(ReportError, match="different samples"):
-        evidence.gather(sittings[1], kept)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ReportError, match="no scores"):
-        evidence.gather(tmp_path / "empty", kept)
-    assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
-    assert evidence.gather(kept, kept) == kept
