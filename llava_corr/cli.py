@@ -76,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub = commands.add_parser(name, help=description, description=description)
         if first == name:  # only the chosen command is imported
             importlib.import_module(chosen).add_arguments(sub)
+            if (first, second) in VARIANTS:
+                sub.usage = f"%(prog)s {second} [options]"  # its name comes first, as that of every other variant
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

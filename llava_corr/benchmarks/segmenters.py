@@ -48,6 +48,7 @@ class RecordedMask(Record):
     phrase: str
     mask: Mask | None
     score: float = Field(default=1.0, ge=0, le=1)
+    drawn_by: str | None = None
 
 
 class RecordedMasks:
@@ -58,24 +59,38 @@ class RecordedMasks:
         segmenter: whom to ask for what is not in the file; None takes masks from the file only.
         missing: without a segmenter, what to do about a phrase that is not in the file: "refuse", or take it for
             "empty" (nothing found).
+        drawn_by: what the segmenter is called in the rows that it adds; rows of another one are refused then.
 
     Attributes:
         asked: masks that the segmenter has drawn.
 
     Raises:
-        PredictionError: the file is missing (without a segmenter), a row is broken, or two rows differ about a phrase.
+        PredictionError: the file is missing (without a segmenter), a row is broken, two rows differ about a phrase, or
+            another segmenter drew one.
     """
 
     def __init__(
-        self, path: str | Path, segmenter: Segmenter | None = None, *, missing: Literal["refuse", "empty"] = "refuse"
+        self,
+        path: str | Path,
+        segmenter: Segmenter | None = None,
+        *,
+        missing: Literal["refuse", "empty"] = "refuse",
+        drawn_by: str | None = None,
     ) -> None:
         self.path, self.segmenter, self.missing, self.asked = Path(path), segmenter, missing, 0
+        self.drawn_by = drawn_by
         self._base = self.path.resolve().parent
         self._journal = Journal(path, RecordedMask, PredictionError)
         self._masks: dict[tuple[str, str], Found] = {}
         if segmenter is not None:
             self._journal.open_for_appending()
         for row, where in self._journal.rows():
+            if segmenter is not None and row.drawn_by not in (None, drawn_by):
+                raise PredictionError(
+                    f"{row.drawn_by} drew {row.phrase!r} in {row.image}, this call's segmenter is {drawn_by}",
+                    where=where,
+                    mend="record the masks of every segmenter to a file of its own",
+                )
             key, found = self._key(row.image, row.phrase), Found(mask=row.mask, score=row.score)
             if self._masks.setdefault(key, found) != found:
                 raise PredictionError(
@@ -116,7 +131,8 @@ class RecordedMasks:
         image = os.path.realpath(asked.image.path)
         inside = Path(image).is_relative_to(self._base)
         stored = str(Path(image).relative_to(self._base)) if inside else image
-        return RecordedMask(image=stored, phrase=asked.phrase, mask=found.mask, score=found.score)
+        values = {"mask": found.mask, "score": found.score, "drawn_by": self.drawn_by}
+        return RecordedMask(image=stored, phrase=asked.phrase, **values)
 
     def _key(self, image: str, phrase: str) -> tuple[str, str]:
         # of the file's rows relative paths start at its folder; samples come with whole ones

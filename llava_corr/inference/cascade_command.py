@@ -29,7 +29,7 @@ from ..clients.opening import open_client, split_word
 from ..clients.recording import RecordedClient
 from ..clients.requests import Client
 from ..errors import ConfigError, PredictionError
-from ..files import file_hash, refuse_overwriting, write_lines
+from ..files import file_hash, find_shipped, refuse_overwriting, write_lines
 from ..record_files import iter_predictions, read_samples, refuse_replacing
 from ..records import Prediction, Record, Sample
 from ..registry import did_you_mean
@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if settings is None:
             return _list_phrases(args, Cascade(chat, llm, TruthMasks([]), args.workers), samples)
-        segmenter = _segmenter(args, samples)
+        segmenter = _segmenter(args, samples, settings.drawn_by)
         cascade = Cascade(chat, llm, segmenter, args.workers)
 
         def answer(rest: Sequence[Sample]) -> Iterator[Prediction]:
@@ -180,7 +180,7 @@ def _settings(args: argparse.Namespace, count: int) -> CascadeSettings:
     kind, name = split_word(args.segmenter)
     drawn_by = ""
     if kind == "model":
-        drawn_by = folder_hash(Path(name))
+        drawn_by = folder_hash(Path(find_shipped(name)))
     elif kind == "recorded":
         drawn_by = file_hash(name, PredictionError)
     return CascadeSettings(
@@ -247,7 +247,7 @@ def _asked(args: argparse.Namespace, name: str, client: Client) -> Asked:
     return Asked(client, known, max_tokens=args.max_tokens, temperature=args.temperature, seed=args.seed)
 
 
-def _segmenter(args: argparse.Namespace, samples: list[Sample]) -> Segmenter:
+def _segmenter(args: argparse.Namespace, samples: list[Sample], weights: str) -> Segmenter:
     kind, name = split_word(args.segmenter)
     drawing: Segmenter
     if kind == "recorded":
@@ -260,7 +260,9 @@ def _segmenter(args: argparse.Namespace, samples: list[Sample]) -> Segmenter:
         from .predictor import Predictor
 
         drawing = PhraseSegmenter(Predictor.from_pretrained(Path(name), max_new_tokens=PHRASE_TOKENS))
-    return drawing if args.record_masks is None else RecordedMasks(args.record_masks, drawing)
+    if args.record_masks is None:
+        return drawing
+    return RecordedMasks(args.record_masks, drawing, drawn_by=f"{args.segmenter} {weights[:16]}".strip())
 
 
 def _list_phrases(args: argparse.Namespace, cascade: Cascade, samples: list[Sample]) -> int:

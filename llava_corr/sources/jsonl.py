@@ -27,14 +27,14 @@ this format and come back unchanged. More examples: ``docs/data_format.md``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from ..errors import AnnotationError, Findings
+from ..errors import AnnotationError, Findings, MaskError
 from ..files import read_rows
 from ..record_files import parse_record
 from ..records import AnnotatedImage, FunctionalPart, ImageObject, Keypoint, Mask, Part, Record
@@ -151,12 +151,19 @@ def read(
         )
 
 
-def refuse_rows_of_every_split(root: Path) -> None:
-    """Where one file serves several splits, each of its rows has to name one.
+def refuse_missing_splits(root: Path, splits: Sequence[str]) -> None:
+    """Of a folder, every split has a file; where one file serves several splits, each of its rows has to name one.
 
     Raises:
-        AnnotationError: a row that does not: its picture would be in all of them.
+        AnnotationError: a file that is not there, or a row that names no split: its picture would be in all of them.
     """
+    missing = [f"{split}.jsonl" for split in splits if not (root / f"{split}.jsonl").is_file()]
+    if missing and not root.is_file():
+        raise AnnotationError(
+            f"{' and '.join(missing)} {'does' if len(missing) == 1 else 'do'} not exist",
+            where=str(root),
+            mend="check the path, or name the split to build, as in --split train; --without-test does without test's",
+        )
     for number, line in read_rows(root) if root.is_file() else ():
         where = f"{root}, row {number}"
         if parse_record(ImageRow, line, where, AnnotationError).split is None:
@@ -212,7 +219,14 @@ def _with_masks(
 def _mask(spec: MaskSpec, row: ImageRow, folder: Path, where: str, findings: Findings) -> Mask | None:
     if spec.png is not None:
         path = folder / spec.png
-        labels = read_label_map(path, row.height, row.width, _PNG_MODES, "an 8- or 16-bit grey or palette PNG")
+        try:
+            labels = read_label_map(path, row.height, row.width, _PNG_MODES, "an 8- or 16-bit grey or palette PNG")
+        except (AnnotationError, MaskError) as cause:
+            raise type(cause)(
+                cause.what,
+                where=f"{where}, mask {path}",
+                mend="correct that file, or its path: it starts at the folder of the .jsonl",
+            ) from cause
         pixels = labels == spec.value if spec.value is not None else labels != 0
         if not np.any(pixels):
             findings.add("empty_mask", where, f"no pixel of {path} is foreground")

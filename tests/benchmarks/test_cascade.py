@@ -266,6 +266,20 @@ def test_masks_are_drawn_once(tmp_path):
     assert (tmp_path / "masks.jsonl").read_bytes() == rows
 
 
+def test_masks_of_two_segmenters_are_not_mixed(tmp_path):
+    phrases = wanted(tmp_path, "the leg", "the arm")
+    drawing = RecordedMasks(tmp_path / "masks.jsonl", Draws(), drawn_by="model:a 01")
+    drawn = drawing.segment(phrases[:1])
+    drawing.close()
+    with pytest.raises(PredictionError, match=r"model:a 01 drew 'the leg'[\s\S]*row 1[\s\S]*file of its own"):
+        RecordedMasks(tmp_path / "masks.jsonl", Draws(), drawn_by="model:a 02")
+    again = RecordedMasks(tmp_path / "masks.jsonl", Draws(), drawn_by="model:a 01")
+    assert again.segment(phrases)[:1] == drawn
+    assert again.asked == 1
+    again.close()
+    assert RecordedMasks(tmp_path / "masks.jsonl").segment(phrases)[:1] == drawn  # whoever drew them
+
+
 def test_masks_that_do_not_fit_are_named(tmp_path):
     (one,) = wanted(tmp_path, "the leg")
     path = tmp_path / "masks.jsonl"

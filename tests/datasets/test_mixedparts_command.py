@@ -62,6 +62,12 @@ def test_a_missing_split_is_named_before_anything_is_written(root, tmp_path):
     with pytest.raises(AnnotationError, match=r"test\.jsonl"):
         command.run(arguments("--source", f"jsonl={root}", "--count", 5, "--out", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+    words = ("--source", f"jsonl={tmp_path}", "--count", 5, "--out", tmp_path / "out")
+    for split in ("test", "train"):
+        (tmp_path / f"{split}.jsonl").write_bytes((root / "train.jsonl").read_bytes())
+    with pytest.raises(AnnotationError, match=r"val\.jsonl does not exist[\s\S]*--split train"):
+        command.run(arguments(*words))
+    assert not (tmp_path / "out").exists()
 
 
 def test_pairs_are_made_within_the_source_that_rows_name(annotated, tmp_path):

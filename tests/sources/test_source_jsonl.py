@@ -112,6 +112,16 @@ def test_one_file_for_several_splits(tmp_path):
     assert found == [["0.jpg", "a.jpg"], ["1.jpg", "a.jpg"], ["a.jpg"]]
 
 
+@pytest.mark.parametrize(
+    ("size", "error", "said"), [(None, AnnotationError, "missing"), ((9, 9), MaskError, "of size 9 x 9")]
+)
+def test_a_faulty_png_is_named_with_row_and_object(tmp_path, size, error, said):
+    if size:
+        Image.fromarray(np.zeros(size, np.uint8)).save(tmp_path / "m.png")
+    with pytest.raises(error, match=rf"{said}[\s\S]*row 1, object 0 \(cup\), mask .*m\.png[\s\S]*its path"):
+        read_rows(tmp_path, row({"png": "m.png"}))
+
+
 def test_empty_and_degenerate_masks_are_listed(tmp_path):
     Image.fromarray(np.zeros((4, 6), np.uint8)).save(tmp_path / "none.png")
     whole = {"polygons": [[0, 0, 6, 0, 6, 4, 0, 4], [1, 1, 2, 2]]}

@@ -88,7 +88,8 @@ def roots_and_splits(args: argparse.Namespace) -> tuple[dict[str, Path], list[st
         )
     splits = [*reversed(SPLITS)] if args.split == "all" else [args.split]
     if len(splits) > 1 and jsonl.SOURCE in roots:
-        jsonl.refuse_rows_of_every_split(roots[jsonl.SOURCE])
+        held = [split for split in splits if split != "test" or jsonl.SOURCE not in args.without_test]
+        jsonl.refuse_missing_splits(roots[jsonl.SOURCE], held)
     written = [Path(args.out, split + ending) for split in splits for ending in ENDINGS]
     read = [
         (f"--source {name}={root}:", root if root.is_file() else root / f"{split}.jsonl")

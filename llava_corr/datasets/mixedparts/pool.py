@@ -44,8 +44,8 @@ class Pool:
         if len(views) < 2:
             raise SampleError(
                 f"{len(views)} usable image(s); a pair needs two",
-                where=f"{source}/{split}",
-                mend="check the root folder and the split, or leave this source out",
+                where=f"source {source}, split {split}",
+                mend="check the root folder and what it holds of this split, or leave this source out",
             )
         self.source = source
         self.views = sorted(views, key=lambda view: view.image_id)  # readers may list them in any order
