@@ -5,7 +5,7 @@
 
 Without samples the masks are those of all things and parts in --images validation pictures of each flavour of the
 embedded world, of all its kinds. ``drawn`` is a file of `llava-corr predict --true-answers`: its masks stand beside the
-grids in a row of their own, over the same truths. The mask decoder of tiny/calico.yaml has side 64, its encoder 16.
+grids in a row of their own, over the same truths. The mask decoder of tiny/calico.yaml has side 96, its encoder 24.
 """
 
 from __future__ import annotations

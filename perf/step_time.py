@@ -48,6 +48,7 @@ MIDDLE = (
     "model.trunk={hidden_size: 512, intermediate_size: 1408, num_hidden_layers: 8, num_attention_heads: 8, "
     "max_position_embeddings: 2048}",
     "model.grounding.image_size=256",
+    "training.losses.mask_size=64",
     "model.attention=sdpa",
     "training.lora={}",
     TRAINED,
@@ -55,7 +56,7 @@ MIDDLE = (
 PATCHES = ("model.qformer=null", "model.correspondence=null", "model.adaptation=null",
            "training.trainable=[visual_tokens.projection, grounding.sam.mask_decoder]")  # fmt: skip
 LITTLE = ("model.trunk.num_hidden_layers=3", "model.vision.num_hidden_layers=1", "model.grounding.image_size=64",
-          "model.correspondence.num_hidden_layers=1")  # fmt: skip
+          "training.losses.mask_size=16", "model.correspondence.num_hidden_layers=1")  # fmt: skip
 # name -> configuration files, overrides
 ROWS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "middle": (("tiny/calico.yaml",), MIDDLE),

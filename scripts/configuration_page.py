@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the descriptions in llava_corr/experiment.py.
+"""Writes docs/configuration.md from the descriptions in llava_corr/experiment.py and zoo/recipe.py.
 
 python scripts/configuration_page.py
 """
@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from llava_corr.experiment import ExperimentConfig, Section
 from llava_corr.files import atomic_write
+from llava_corr.zoo.recipe import ZooRecipe
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 HEAD = """# Every key of a configuration
@@ -21,6 +22,11 @@ HEAD = """# Every key of a configuration
 Made by `python scripts/configuration_page.py` from `llava_corr/experiment.py`. A configuration is YAML, or several laid
 over one another (`--config tiny/calico.yaml ablations/no_cem.yaml`); `--set training.max_steps=100` overrides one key.
 A section that may be null leaves its part of the model out. `--dry-run` says what a configuration comes to.
+"""
+
+ZOO = """# Every key of a zoo's recipe
+
+`llava-corr zoo --config tiny/zoo.yaml --set crops.steps=20000` ([the tiny twins](zoo.md)).
 """
 
 
@@ -52,12 +58,13 @@ def sections(cls: type[Section], name: str = "") -> Iterator[str]:
         else:
             lines.append(f"| `{key}` | a section | {field.description or ''} |")
     yield "\n".join(lines)
-    for key, found in inner.items():
-        yield from sections(found, f"{name}.{key}" if name else key)
+    for found in dict.fromkeys(inner.values()):  # once, whatever several keys hold
+        keys = (f"{name}.{key}" if name else key for key in inner if inner[key] is found)
+        yield from sections(found, "`, `".join(keys))
 
 
 def page() -> str:
-    return "\n\n".join([HEAD.strip(), *sections(ExperimentConfig)]) + "\n"
+    return "\n\n".join([HEAD.strip(), *sections(ExperimentConfig), ZOO.strip(), *sections(ZooRecipe)]) + "\n"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.scratch import start_positions
 from ..models.trunks.vicuna import VicunaTrunk
 from .card import card
-from .command import ALIGNED, measures
+from .command import ALIGNED, measures, seconds
 from .recipe import ZooRecipe
 from .towers_training import load_part, sizes
 
@@ -47,5 +47,5 @@ def release(recipe: ZooRecipe, out: Path) -> dict[str, float]:
         load_processor(out / ALIGNED / "model").save_pretrained(part)
         RadioModel.from_pretrained(out / "radio").half().save_pretrained(part / "radio")
         with atomic_write(part / "README.md") as handle:
-            handle.write(card(recipe, measures(out)))
+            handle.write(card(recipe, measures(out), seconds(out)))
     return {"megabytes": sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6}

@@ -24,11 +24,11 @@ MADE = {
 # stage -> measure -> what it means
 MEANING = {
     "cells": {
-        "thing_iou": "mean IoU of categories, 64 x 64 cells",
-        "part_iou": "of parts of categories",
+        "thing_iou": "mean IoU of categories of at least 4 of 64 x 64 cells",
+        "part_iou": "of their parts",
     },
     "masks": {
-        "thing_iou": "mean IoU of things drawn by their names, 128 x 128",
+        "thing_iou": "mean IoU of things of at least 12 of 128 x 128 cells, drawn by their names",
         "thing_at_50": "share at IoU 0.5",
         "part_iou": "mean IoU of parts drawn by their names",
         "part_at_50": "share at IoU 0.5",
@@ -55,11 +55,12 @@ f_V, [SEG] projection and mask decoder on single pictures with captions; the tru
 trained yet: they start at zero. `Predictor.from_pretrained` loads the folder, `llava-corr predict --model` asks it."""
 
 
-def card(recipe: ZooRecipe, measured: Mapping[str, Mapping[str, float]]) -> str:
+def card(recipe: ZooRecipe, measured: Mapping[str, Mapping[str, float]], spent: Mapping[str, float]) -> str:
     """Markdown.
 
     Args:
-        measured: stage -> its seconds and what it measured on validation pictures.
+        measured: stage -> what it measured on validation pictures.
+        spent: stage -> seconds, all tries together.
     """
     lines = [
         "---", "library_name: transformers", "license: apache-2.0", "tags: [llava_corr, embedded-world]", "---", "",
@@ -68,12 +69,14 @@ def card(recipe: ZooRecipe, measured: Mapping[str, Mapping[str, float]]) -> str:
         "| twin of | learned | minutes | on validation pictures |", "|---|---|---|---|",
     ]  # fmt: skip
     for stage, (what, objective) in MADE.items():
-        lines.append(_row(what, objective, measured.get(stage, {}), MEANING[stage]))
+        minutes = f"{spent[stage] / 60:.1f}" if stage in spent else ""
+        lines.append(_row(what, objective, minutes, measured.get(stage, {}), MEANING[stage]))
+    if spent:
+        lines += ["", f"All stages, world and alignment among them: {sum(spent.values()) / 60:.0f} minutes."]
     dumped = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110)
     return "\n".join([*lines, "", "The recipe:", "", "```yaml", dumped.strip(), "```", ""])
 
 
-def _row(what: str, objective: str, found: Mapping[str, Any], meaning: Mapping[str, str]) -> str:
-    minutes = f"{found['seconds'] / 60:.1f}" if "seconds" in found else ""
+def _row(what: str, objective: str, minutes: str, found: Mapping[str, Any], meaning: Mapping[str, str]) -> str:
     shown = "; ".join(f"{said} {found[name]:.3f}" for name, said in meaning.items() if name in found)
     return f"| {what} | {objective} | {minutes} | {shown} |"

@@ -16,7 +16,7 @@ from pathlib import Path
 from ..files import read_json, write_json
 from ..stages import MODEL, TOOL, TRAIN, Stage, StageError, check_configurations, overrides, run_stages
 from ..training.cache_command import WHOLE
-from .recipe import ZooRecipe, load_recipe
+from .recipe import ZooRecipe, check_sizes, load_recipe
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
     if args.stage:
         return _one(args)
     check_configurations(plan(args))
-    keep_recipe(load_recipe(args.config, args.set), args.out)
+    recipe = load_recipe(args.config, args.set)
+    check_sizes(recipe)
+    keep_recipe(recipe, args.out)
     spent = run_stages(lambda: plan(args), args.out)
     logger.info("total %.1f min; the twins are in %s", spent.minutes, args.out / "zoo")
     return 0
@@ -99,6 +101,14 @@ def measures(out: Path) -> dict[str, dict[str, float]]:
     return {stage: read_json(_done(out, stage), StageError) for stage in STAGES if _done(out, stage).exists()}
 
 
+def seconds(out: Path) -> dict[str, float]:
+    """What every stage took, all tries together; of those that ran by themselves (``--stage``), the last one."""
+    alone = {stage: found["seconds"] for stage, found in measures(out).items() if "seconds" in found}
+    path = out / "stages.json"
+    noted: dict[str, float] = read_json(path, StageError).get("stage_seconds", {}) if path.exists() else {}
+    return alone | noted
+
+
 def plan(args: argparse.Namespace) -> list[Stage]:
     """The stages with their commands."""
     out: Path = args.out
@@ -114,8 +124,9 @@ def plan(args: argparse.Namespace) -> list[Stage]:
     kinds = ["--seed", str(recipe.world.seed), "--only", *recipe.world.kinds]
     grand = ["--dataset", "grand", "--world", str(world), "--split", "train", "--count", str(recipe.captions)]
     align = [
-        "--config", "tiny/calico_align.yaml",
+        "--config", recipe.alignment,
         *overrides((
+            f"name={ALIGNED}",
             f"data.train={captions / 'train.jsonl'}", f"model.weights={out / 'start'}", f"output_dir={out}",
             f"data.features={out / 'features'}", f"training.max_steps={recipe.align_steps}",
         )),

@@ -20,7 +20,8 @@ BATCH = 25
 
 @torch.no_grad()
 def measure_cells(task: NameCells, pictures: LabelledPictures) -> dict[str, float]:
-    """Mean IoU, over all (picture, name) with at least four cells of 64 x 64, of the most likely names."""
+    """Mean IoU, over all (picture, category) and (picture, part of a category) with at least four cells of 64 x 64, of
+    the most likely names."""
     task.eval()
     things: list[float] = []
     parts: list[float] = []
@@ -32,14 +33,15 @@ def measure_cells(task: NameCells, pictures: LabelledPictures) -> dict[str, floa
         found, thing = named.argmax(1), category.argmax(1)
         for n in range(len(labels)):
             things += _ious(task.category_of[labels[n]], thing[n])
-            parts += _ious(labels[n], found[n])
+            parts += _ious(labels[n], found[n], task.part_of > 0)
     return {"thing_iou": float(np.mean(things)), "part_iou": float(np.mean(parts))}
 
 
-def _ious(true: Tensor, found: Tensor) -> list[float]:
+def _ious(true: Tensor, found: Tensor, counted: Tensor | None = None) -> list[float]:
+    """Of every name but 0 that has four cells; ``counted``: name -> whether it counts."""
     values = []
     for name, count in zip(*true.unique(return_counts=True), strict=True):
-        if name and count >= 4:
+        if name and count >= 4 and (counted is None or counted[name]):
             one, other = true == name, found == name
             values.append(float((one & other).sum() / (one | other).sum()))
     return values
@@ -95,8 +97,8 @@ def measure_whole(task: SeePictures, pictures: LabelledPictures) -> dict[str, fl
 
 @torch.no_grad()
 def measure_matches(task: MatchParts, pictures: LabelledPictures) -> dict[str, float]:
-    """Share of cells whose nearest cell in other pictures (cosine of the tower's own features) shows the same part of
-    the same category, among cells that have such a counterpart."""
+    """Share of the cells of parts whose nearest named cell in other pictures (cosine of the tower's own features) shows
+    the same part of the same category, among those that have such a counterpart."""
     task.eval()
     vectors, names, owners = [], [], []
     for k, batch in enumerate(plain_batches(pictures, BATCH)):
@@ -110,7 +112,7 @@ def measure_matches(task: MatchParts, pictures: LabelledPictures) -> dict[str, f
     hits, count = 0, 0
     for picture in all_owners.unique():
         mine, others = all_owners == picture, all_owners != picture
-        has = torch.isin(all_names[mine], all_names[others].unique())
+        has = torch.isin(all_names[mine], all_names[others].unique()) & (task.part_of[all_names[mine]] > 0)
         nearest = (all_vectors[mine] @ all_vectors[others].T).argmax(1)
         hits += int((all_names[others][nearest] == all_names[mine])[has].sum())
         count += int(has.sum())

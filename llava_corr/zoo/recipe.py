@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ..config import merge, read_yaml, resolve_config_path, validate
+from ..config import load_config, merge, read_yaml, resolve_config_path, validate
+from ..errors import ConfigError
 from ..experiment import Section, Size
 
 
@@ -17,18 +18,18 @@ class WorldSection(Section):
     kinds: tuple[str, ...] = Field(description="what its pictures show")
     images: int = Field(gt=0, description="training pictures per flavour")
     held_out: int = Field(gt=0, description="validation pictures per flavour, for the card's measurements")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of its pictures")
 
 
 class FitSection(Section):
     """How long and how fast one twin is trained; the rates rise over the warm-up and fall to zero in a line."""
 
-    steps: int = Field(gt=0)
+    steps: int = Field(gt=0, description="of training")
     batch: int = Field(gt=0, description="pictures, crops or texts of a step")
     muon: float = Field(gt=0, description="learning rate of the matrices inside layers (Muon)")
     adamw: float = Field(gt=0, description="of everything else (AdamW)")
-    warmup: int = Field(60, ge=0)
-    decay: float = Field(0.05, ge=0)
+    warmup: int = Field(60, ge=0, description="steps in which the rates rise")
+    decay: float = Field(0.05, ge=0, description="weight decay")
 
 
 class CropSection(FitSection):
@@ -55,8 +56,9 @@ class RadioSection(Section):
 class ZooRecipe(Section):
     """One zoo."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of fresh weights and of the order of pictures and texts")
     experiment: str = Field(description="configuration file whose model section the twins have the sizes of")
+    alignment: str = Field("tiny/calico_align.yaml", description="that of the alignment stage, of the same sizes")
     world: WorldSection
     dialogues: int = Field(gt=0, description="MixedParts dialogues told in words, for the trunk")
     captions: int = Field(gt=0, description="single-image dialogues of the alignment stage")
@@ -68,9 +70,7 @@ class ZooRecipe(Section):
     semantic: FitSection = Field(description="DINOv2's twin")
     expert: FitSection = Field(description="RADIO's twin")
     words: FitSection = Field(description="the trunk")
-    align_steps: int = Field(
-        gt=0, description="of the alignment stage, whose other settings tiny/calico_align.yaml has"
-    )
+    align_steps: int = Field(gt=0, description="of the alignment stage, whose other settings `alignment` has")
 
 
 def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> ZooRecipe:
@@ -81,3 +81,19 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> ZooRecipe:
     """
     path = resolve_config_path(name)
     return validate(ZooRecipe, merge([(str(path), read_yaml(path, seen=()))], overrides), where=str(path))
+
+
+def check_sizes(recipe: ZooRecipe) -> None:
+    """The alignment stage trains the models that the other stages made.
+
+    Raises:
+        ConfigError: a configuration is not there, or its models have other sizes.
+    """
+    made, aligned = (load_config(name).model for name in (recipe.experiment, recipe.alignment))
+    sections = ("tokenizer", "vision", "qformer", "trunk", "grounding")
+    if other := [name for name in sections if getattr(made, name) != getattr(aligned, name)]:
+        raise ConfigError(
+            f"the alignment's {recipe.alignment} has other sizes than the experiment's {recipe.experiment} (model: "
+            f"{', '.join(other)})",
+            mend="write one with `base:` of the experiment, and name it: --set alignment=FILE",
+        )

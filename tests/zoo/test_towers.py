@@ -12,7 +12,7 @@ from transformers.models.sam.modeling_sam import SamVisionEncoder
 from llava_corr.errors import ConfigError
 from llava_corr.zoo.dense import NameCells, SamCells
 from llava_corr.zoo.masks import DrawByName, NamePrompts
-from llava_corr.zoo.measures import measure_expert
+from llava_corr.zoo.measures import measure_cells, measure_expert, measure_matches, measure_whole
 from llava_corr.zoo.pictures import LabelledPictures
 from llava_corr.zoo.recipe import load_recipe
 from llava_corr.zoo.towers import SAM_TO_DINO, SAM_TO_EVA, MatchParts, copy_layers, grid, thinned
@@ -166,6 +166,77 @@ class Student(torch.nn.Module):
     def forward(self, pixels):
         patches = F.unfold(pixels.mean(1, keepdim=True), 8, stride=8).transpose(1, 2)
         return SimpleNamespace(features=patches @ self.matrix)
+
+
+class Says:
+    """Names what the red channel says: what a twin would that sees exactly that."""
+
+    def __init__(self, pictures, cells):
+        self.category_of, self.part_of = pictures.factors()
+        self.sizes, self.cells = [int(of.max()) + 1 for of in (self.category_of, self.part_of)], cells
+        self.tower = SimpleNamespace(config=SimpleNamespace(image_size=256))
+        self.tower.encoder = self.tower
+
+    def eval(self):
+        return self
+
+    def encode(self, pixels, place=None):
+        names = thinned(pixels[:, 0].long(), self.cells)
+        return F.one_hot(names, len(self.category_of)).permute(0, 3, 1, 2).float()
+
+    def head(self, features):
+        names = features.argmax(1)
+        both = zip((self.category_of, self.part_of), self.sizes, strict=True)
+        return [20 * F.one_hot(of[names], count).permute(0, 3, 1, 2).float() for of, count in both]
+
+
+def said(labels, names):
+    """Pictures with these labels in which :class:`Says` reads ``names``; both N x 128 x 128."""
+    pixels = np.repeat(np.repeat(names, 2, 1), 2, 2)[..., None].repeat(3, -1).astype(np.uint8)
+    return LabelledPictures(pixels, labels.astype(np.uint16), NAMES)
+
+
+def test_cells_are_measured_by_category_and_by_part():
+    labels = np.zeros((1, 128, 128), int)
+    labels[0, :32, :64] = 1  # a mug: 512 of the 64 x 64 cells, a fourth of it its handle
+    labels[0, :32, :16] = 2
+    labels[0, 64:66, 64:66] = 4  # a head of one cell is too small to count
+    names = labels.copy()
+    names[0, 64:66, 64:66] = 0
+    names[0, :32, :8] = 5  # half the handle is called a rim
+    names[0, :32, 64:96] = 1  # and the mug is drawn half as wide again
+    found = measure_cells(Says(pictures(), 64), said(labels, names))
+    assert found == pytest.approx({"thing_iou": 2 / 3, "part_iou": 1 / 2})
+
+
+def test_names_of_a_picture_are_measured_by_their_ranks():
+    labels = np.zeros((2, 128, 128), int)
+    labels[0, :9], labels[0, 9:18], labels[1, 0, 0] = 1, 3, 5
+    shown = LabelledPictures(np.zeros((2, 256, 256, 3), np.uint8), labels.astype(np.uint16), NAMES)
+
+    def tower(pixel_values):
+        return SimpleNamespace(last_hidden_state=torch.zeros(len(pixel_values), 1, 1))
+
+    tower.config = SimpleNamespace(image_size=256)
+    ranks = torch.tensor([9.0, 5, 4, 3, 2, 1])  # 1, 2, 3, 4, 5, whatever it sees; nothing itself does not count
+    task = SimpleNamespace(
+        eval=lambda: None, tower=tower, normal=lambda pixels: pixels, whole=lambda cls: ranks.expand(len(cls), -1)
+    )
+    of_both = [(1 + 2 / 3) / 2, 1 / 5]  # precision at ranks 1 and 3; at rank 5
+    assert measure_whole(task, shown)["names_ap"] == pytest.approx(np.mean(of_both))
+
+
+def test_matches_are_measured_over_cells_of_parts_that_have_a_counterpart():
+    labels = np.zeros((3, 128, 128), int)
+    labels[0, :8, :8], labels[0, 8:16, :8], labels[0, 16:24, :8] = 2, 4, 1  # a handle, a head, mug without a part
+    labels[1, :8, :8], labels[1, 8:16, :8] = 2, 1
+    labels[2, :16, :8] = 1
+    names = labels.copy()
+    names[0, 16:24, :8] = 2  # the tower takes a mug's side for a handle: no cell of a part, so it does not count
+    task = Says(pictures(), 16)
+    assert measure_matches(task, said(labels, names)) == {"nearest_is_same_part": 1}  # handles only: heads have none
+    names[1, :8, :8], names[2, :8, :8] = 1, 2  # and the second handle for a side, and a third side for a handle
+    assert measure_matches(task, said(labels, names)) == {"nearest_is_same_part": 0}
 
 
 def test_the_expert_is_measured_by_what_can_be_read_off_it_on_new_pictures():
