@@ -131,8 +131,9 @@ class RecordedMasks:
         image = os.path.realpath(asked.image.path)
         inside = Path(image).is_relative_to(self._base)
         stored = str(Path(image).relative_to(self._base)) if inside else image
-        values = {"mask": found.mask, "score": found.score, "drawn_by": self.drawn_by}
-        return RecordedMask(image=stored, phrase=asked.phrase, **values)
+        return RecordedMask(
+            image=stored, phrase=asked.phrase, mask=found.mask, score=found.score, drawn_by=self.drawn_by
+        )
 
     def _key(self, image: str, phrase: str) -> tuple[str, str]:
         # of the file's rows relative paths start at its folder; samples come with whole ones

@@ -70,21 +70,23 @@ def _alignments(out: Path, names: Sequence[str]) -> list[str]:
 
 def _other_answers(scores: Path) -> list[str]:
     """Comparisons with answers that are not those whose scores stand in the tables."""
+    stand = {path.stem: read_scores(path) for path in sorted(scores.glob("*-*.json"))}
     found = []
-    for path in [*sorted(scores.glob("*-*.json")), *sorted((scores / FOLDER).glob("*.json"))]:
-        file, test = read_scores(path), path.stem.rpartition("-")[2] if path.parent == scores else "pairs"
-        if file.against:
-            other = scores / f"{file.against.name}-{test}.json"
-            if other.exists() and not rests_on(file, read_scores(other)):
-                found.append(f"{path.stem} compares with other answers of {file.against.name} than stand here")
-            own = scores / f"{file.name}-{test}.json"
-            if path.parent != scores and own.exists() and _changed(file, own):
-                found.append(f"{path.stem} compares other answers of {file.name} than stand here")
+    for name, file in stand.items():
+        found += _not_against(name, file, stand, test=name.rpartition("-")[2])
+    for path in sorted((scores / FOLDER).glob("*.json")):
+        file = read_scores(path)
+        found += _not_against(path.stem, file, stand, test="pairs")
+        if (own := stand.get(f"{file.name}-pairs")) and own.values() != file.values():
+            found.append(f"{path.stem} compares other answers of {file.name} than stand here")
     return found
 
 
-def _changed(file: ScoresFile, own: Path) -> bool:
-    return file.values() != read_scores(own).values()
+def _not_against(name: str, file: ScoresFile, stand: Mapping[str, ScoresFile], test: str) -> list[str]:
+    other = stand.get(f"{file.against.name}-{test}") if file.against else None
+    if other is None or rests_on(file, other):
+        return []
+    return [f"{name} compares with other answers of {other.name} than stand here"]
 
 
 def _there(out: Path, name: str) -> bool:

@@ -227,7 +227,7 @@ def _comparisons(args: argparse.Namespace) -> list[Stage]:
     a seed is worth."""
     asked = {f"{row}-{seed}" for row in {"calico", *args.rows} for seed in args.seeds}
     there = {path.parent.name for path in args.out.glob("*-*/pairs.jsonl")}
-    seeds = sorted({*args.seeds, *(int(name[7:]) for name in there if name[:7] == "calico-" and name[7:].isdigit())})
+    seeds = sorted({*args.seeds, *(int(seed) for name in there if (seed := name.removeprefix("calico-")).isdigit())})
     stages = []
     for seed in seeds:
         pairs = [
