@@ -1,9 +1,10 @@
 """The words of MixedParts: questions per task (three held out for the test split) and answer sentences.
 
 The first question of each task is the paper's own (facts, 5.3). Held out are sentences, not words: a trunk that is
-trained from scratch has no way to know a word that no training question of the task uses. Sentences about parts use the
-word "part" outside the phrases and sentences about objects never do: :func:`llava_corr.grammar.names_parts` tells them
-apart by that.
+trained from scratch has no way to know a word that no training question of the task uses, or that "the other object
+lacks" and "the other objects lack" ask for the same. Questions hold for sets of any size: no object is "the other" one.
+Sentences about parts use the word "part" outside the phrases and sentences about objects never do:
+:func:`llava_corr.grammar.names_parts` tells them apart by that.
 In answers ``{items}`` takes the grounded phrases, ``{s}`` and ``{be}`` agree with their number.
 """
 
@@ -70,7 +71,7 @@ QUESTIONS: dict[Task, tuple[str, ...]] = {
         "Name the unique parts of the objects, together with their masks.",
         "Which parts are found on one object alone? Give their masks.",
         "Look at the objects and segment the parts that just one of them has.",
-        "Name the parts that the other object lacks and segment them.",
+        "Which parts do the other objects lack? Segment them.",
         "Are there parts that one object has and the others lack? Segment them.",
         "Give the masks of the parts that appear in one picture alone.",
         "What is just one of the objects made of? Segment the parts that the others lack.",
