@@ -1,8 +1,9 @@
 """The words of MixedParts: questions per task (three held out for the test split) and answer sentences.
 
 The first question of each task is the paper's own (facts, 5.3). Held out are sentences, not words: a trunk that is
-trained from scratch has no way to know a word that no training question of the task uses, or that "the other object
-lacks" and "the other objects lack" ask for the same. Questions hold for sets of any size: no object is "the other" one.
+trained from scratch has no way to know a word that no training question of the task uses. What tells common parts from
+unique ones may be one clause, "no object lacks" or "the other objects lack"; such clauses come in many frames, or they
+are learned as the sentences that they stand in. Questions hold for sets of any size: no object is "the other" one.
 Sentences about parts use the word "part" outside the phrases and sentences about objects never do:
 :func:`llava_corr.grammar.names_parts` tells them apart by that.
 In answers ``{items}`` takes the grounded phrases, ``{s}`` and ``{be}`` agree with their number.
@@ -17,7 +18,7 @@ from ...records import Task
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
-QUESTIONS: dict[Task, tuple[str, ...]] = {
+SENTENCES: dict[Task, tuple[str, ...]] = {
     "common_objects": (
         "Can you segment the common object in these images?",
         "Please segment the objects that appear in all of these images.",
@@ -51,7 +52,6 @@ QUESTIONS: dict[Task, tuple[str, ...]] = {
         "Name the common parts of the objects, together with their masks.",
         "Which parts are found on every object? Give their masks.",
         "Look at the objects of all pictures and segment the parts that they share.",
-        "Name the parts that no object lacks and segment them.",
         "Are there parts that none of these objects lacks? Segment them.",
         "Give the masks of the parts that appear on each object.",
         "What are all of the objects made of? Segment the parts that every one has.",
@@ -96,6 +96,43 @@ HELD_OUT_QUESTIONS: dict[Task, tuple[str, ...]] = {
         "Look at what the objects are made of and segment the parts found in one picture alone.",
         "Name the parts that the other objects lack, together with their masks.",
     ),
+}
+
+PART_FRAMES = (
+    "Segment the parts that {clause}.",
+    "Which are the parts that {clause}? Segment them.",
+    "Name the parts that {clause} and segment them.",
+    "Name the parts that {clause}, together with their masks.",
+    "Find the parts that {clause} and show where they are.",
+)
+PART_CLAUSES: dict[Task, tuple[str, ...]] = {
+    "common_parts": (
+        "all of the objects have",
+        "every one of the objects has",
+        "each object has",
+        "no object lacks",
+        "none of the objects lacks",
+        "are found on every object",
+    ),
+    "unique_parts": (
+        "only one of the objects has",
+        "just one object has",
+        "one object has and the others lack",
+        "the others lack",
+        "the other objects lack",
+        "are found on one object alone",
+    ),
+}
+
+QUESTIONS: dict[Task, tuple[str, ...]] = {
+    task: sentences
+    + tuple(
+        question
+        for clause in PART_CLAUSES.get(task, ())
+        for frame in PART_FRAMES
+        if (question := frame.format(clause=clause)) not in HELD_OUT_QUESTIONS[task]
+    )
+    for task, sentences in SENTENCES.items()
 }
 
 COMMON_OBJECTS = (
