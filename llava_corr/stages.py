@@ -119,6 +119,10 @@ class Spent:
     seconds: dict[str, float]
     memory: dict[str, float]
 
+    def forget(self, name: str) -> None:
+        self.seconds.pop(name, None)
+        self.memory.pop(name, None)
+
     @property
     def minutes(self) -> float:
         return round(sum(self.seconds.values()) / 60, 1)
@@ -165,11 +169,14 @@ def run_stages(
                     continue
                 logger.info("%s: again, after %s", label, ", ".join(anew))
             before(stage, spent)
+            if commands.pop(stage.name, None):  # it had ended: what it takes is counted from nothing
+                write_json(out / "commands.json", commands)
+                spent.forget(stage.name)
             _run(stage, label, out, spent)
             commands[stage.name] = shlex.join(stage.command)
-            write_json(out / "commands.json", commands)
             ends[stage.name] = {"at": round(time.time(), 3), "rested_on": below}
             write_json(out / "ends.json", ends)
+            write_json(out / "commands.json", commands)
     return spent
 
 

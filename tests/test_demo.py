@@ -94,6 +94,27 @@ def test_what_every_try_took_is_added(tmp_path, planned):
     assert 0.5 <= first <= both - 0.5
 
 
+def test_a_stage_that_is_made_anew_is_counted_from_nothing(tmp_path, planned):
+    """Its first try ended; one that is cut off meanwhile is a try of the second."""
+    out = tmp_path / "out"
+
+    def took(code, made=True):
+        planned(stage(tmp_path, "one", f"import time; {code}; " + writes(tmp_path)))
+        if made:
+            assert demo.run(arguments(tmp_path)) == 0
+        else:
+            with pytest.raises(stages.StageError):
+                demo.run(arguments(tmp_path))
+        return json.loads((out / "stages.json").read_text())["stage_seconds"]["one"]
+
+    assert took("time.sleep(3)") >= 3
+    (out / "made.txt").unlink()
+    again = took("time.sleep(0.5); raise SystemExit(1)", made=False)
+    assert 0.5 <= again < 2.5
+    assert again + 0.5 <= took("time.sleep(0.5)") < 3
+    assert (out / "made.txt").read_text() == "x"
+
+
 def test_a_stage_that_ended_while_nobody_noted_it_runs_again(tmp_path, planned):
     """By hand, or beside a call that was killed: its command knows what it has."""
     planned(stage(tmp_path, "one", writes(tmp_path)))
