@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("test-samples", 1500, "test pairs; other test sets have a third of it"),
         ("steps", 400, "steps of every compared row"),
         ("align-steps", 300, "steps for a projection of its own"),
-        ("main-steps", 3400, "steps of the main row, which is compared with no other"),
+        ("main-steps", 3000, "steps of the main row, which is compared with no other"),
     ):
         parser.add_argument(
             f"--{name}", type=whole_number, default=value, metavar="N", help=f"{meaning} (default: {value})"
