@@ -189,12 +189,16 @@ def describe_run(seed: int) -> dict[str, object]:
     }
 
 
-def git_commit() -> str | None:
-    """Commit of the checkout with ``+`` behind it when there are changes; None outside a checkout."""
-    root = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent
+
+
+def git_commit(root: Path = HERE) -> str | None:
+    """Commit of the checkout that ``root`` lies in, with ``+`` behind it when anything but documents and committed
+    results (``docs``) has changed; None outside a checkout."""
+    status = ["git", "status", "--porcelain", "--", ":/", ":(top,exclude)docs"]
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
-        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(status, cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit.stdout.strip() + ("+" if dirty.stdout.strip() else "")

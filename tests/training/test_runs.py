@@ -18,7 +18,7 @@ from llava_corr.models.checkpoints import identify
 from llava_corr.record_files import write_samples
 from llava_corr.training import model, sft
 from llava_corr.training.model import build_model
-from llava_corr.training.runs import check_inputs, inputs_of, prepare_run
+from llava_corr.training.runs import check_inputs, git_commit, inputs_of, prepare_run
 from llava_corr.training.sft import build_trainer, train
 
 STEPS = ("training.max_steps=4", "training.batch_size=2", "training.save_steps=2")
@@ -214,3 +214,28 @@ def test_a_second_command_is_refused_on_all_ranks(tmp_path, holder):
     assert done.returncode != 0
     assert done.stderr.count("error: another command is training in this run folder") == 2, done.stderr[-3000:]
     assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_a_commit_is_marked_when_code_has_changed_but_not_for_results_beside_it(tmp_path):
+    def git(*words):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    assert git_commit(tmp_path) is None
+    git("init")
+    code, results = tmp_path / "package" / "code.py", tmp_path / "docs" / "results.md"
+    code.parent.mkdir()
+    code.write_text("1")
+    git("add", ".")
+    git("commit", "-m", "first")
+    commit = git_commit(code.parent)
+    assert commit is not None
+    assert len(commit) == 40
+    results.parent.mkdir()
+    results.write_text("found")
+    assert git_commit(code.parent) == commit
+    code.write_text("2")
+    assert git_commit(code.parent) == f"{commit}+"
+    code.write_text("1")
+    (tmp_path / "new.py").write_text("2")
+    assert git_commit(code.parent) == f"{commit}+"
