@@ -183,6 +183,8 @@ def file_hash(path: str | Path, error: type[LlavaCorrError] = AnnotationError) -
         with path.open("rb") as handle:
             while block := handle.read(1 << 20):
                 digest.update(block)
+    except FileNotFoundError as cause:
+        raise error(f"{path.name} does not exist", where=str(path), mend="check the path") from cause
     except OSError as cause:
         raise error(f"{path.name} cannot be read: {cause.strerror}", where=str(path), mend="check the path") from cause
     return digest.hexdigest()

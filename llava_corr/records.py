@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .errors import MaskError
 
@@ -127,7 +127,7 @@ def _run_total(counts: str) -> int | None:
     COCO's code: characters from ``0`` carry 5 bits each, low bits first, 0x20 for "more follow" and 0x10 of the last as
     the sign; from the fourth run on the number is the difference to the run two before.
     """
-    codes = np.frombuffer(counts.encode("utf-8"), dtype=np.uint8).astype(np.int64) - 48
+    codes = np.frombuffer(counts.encode("utf-8", "surrogatepass"), dtype=np.uint8).astype(np.int64) - 48
     if not codes.size or codes.min() < 0 or codes.max() > 63 or codes[-1] & 0x20:
         return None
     ends = np.flatnonzero(~codes & 0x20)
@@ -215,6 +215,12 @@ class VisibleArea(Record):
     visible: int = Field(ge=0)
     alone: int = Field(gt=0)
 
+    @model_validator(mode="after")
+    def _shows_at_most_all(self) -> VisibleArea:
+        if self.visible > self.alone:
+            raise ValueError(f"{self.visible} pixels show of {self.alone} that it would cover alone")
+        return self
+
 
 class PictureOcclusion(Record):
     """What is hidden in one picture: a row per labelled instance and per labelled part. ``path`` is the image file."""
@@ -285,7 +291,8 @@ class Sample(Record):
         images: in the order of the ``(IMAGEk)`` identifiers.
         targets: one per [SEG], in order.
         object_tokens: one per object token of a matching dialogue, in order (empty for co-segmentation).
-        categories: classes the sample was built from (for stratified reports).
+        categories: classes the sample was built from (for stratified reports); in part tasks one per image, in order,
+            or one for all.
     """
 
     id: str

@@ -19,12 +19,13 @@ llava-corr anatomy --samples test.jsonl --predictions p.jsonl --train train.json
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, Findings, PredictionError
+from ..errors import ConfigError, Findings, PredictionError, SampleError
 from ..files import refuse_overwriting, write_json
 from ..grammar import normalise_label
 from ..metrics.intervals import LEVEL
@@ -40,6 +41,7 @@ from .mixedparts_units import align, truth_of
 from .verified import require_verified
 
 SCHEMA = 1
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -133,16 +135,32 @@ def anatomise(
 
 
 def _seen(args: argparse.Namespace, samples: Sequence[Sample], findings: Findings) -> Iterable[str] | None:
-    """The categories that training saw; one that no sample has, but nearly, is listed: it may be misspelt."""
+    """The categories that training saw; those given by hand that no sample has are listed: they may be misspelt.
+
+    Raises:
+        SampleError: training samples that name no category.
+    """
     if args.train:
-        return {name for sample in SamplesFile(args.train) for name in sample.categories}
+        training = [sample.categories for sample in SamplesFile(args.train)]
+        if not any(training):
+            raise SampleError(
+                f"its {len(training)} samples name no categories: they do not tell what training saw",
+                where=args.train,
+                mend="pass the samples that data built, or name the categories with --seen",
+            )
+        if bare := sum(not categories for categories in training):
+            findings.add("training_samples_without_categories", args.train, f"{bare} of {len(training)}")
+        return {name for categories in training for name in categories}
     if not args.seen:
         return None
     asked = {normalise_label(name) for sample in samples for name in sample.categories}
     asked |= {normalise_label(target.phrase) for s in samples for target in s.targets if target.role == "object"}
     for name in args.seen:
-        if normalise_label(name) not in asked and (near := closest(normalise_label(name), asked)):
-            findings.add("seen_category_misspelt", name, f"no sample has it; did you mean {near!r}")
+        if normalise_label(name) not in asked:
+            near = closest(normalise_label(name), asked)
+            hint = f"; did you mean {near!r}?" if near else ""
+            findings.add("seen_category_in_no_sample", name, f"no sample has it{hint}")
+            logger.warning("--seen %s: no sample has it%s", name, hint)
     return args.seen
 
 

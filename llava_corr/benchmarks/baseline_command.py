@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold", type=float, default=0.0, help="detections with scores above it count (default 0; VLPart: 0.7)"
     )
     labels.add_argument("--rule", choices=RULES, default=RULES[0], help=f"what part tasks compare (default {RULES[0]})")
+    labels.add_argument(
+        "--by-file-name", action="store_true", help="detections of an image file in another folder are taken for it"
+    )
     for sub in (prior, labels):
         sub.add_argument("--samples", required=True, help="samples file to answer")
         sub.add_argument("--out", required=True, help="prediction file to write")
@@ -78,10 +81,13 @@ def _label_set(args: argparse.Namespace) -> Iterable[Prediction]:
     findings = Findings()
     images = read_detections(args.detections, args.annotations, findings=findings)
     predict = BASELINES.load("label-set")
-    index = DetectionIndex(images, args.detections)
+    index = DetectionIndex(images, args.detections, by_file_name=args.by_file_name)
     answers = list(predict(read_samples(args.samples), index, threshold=args.threshold, rule=args.rule))
     scores = [item.score for image in images for item in image.detections]
     kept = sum(score > args.threshold for score in scores)
+    asked = [[item.score for item in image.detections] for image in index.rows_found()]
+    bare = sum(not own for own in asked)
+    empty = sum(bool(own) and max(own) <= args.threshold for own in asked)
     report = {
         "baseline": "label-set",
         "rule": args.rule,
@@ -91,6 +97,9 @@ def _label_set(args: argparse.Namespace) -> Iterable[Prediction]:
         "samples": {"path": args.samples, "sha256": file_hash(args.samples)},
         "images": len(images),
         "images_asked_about": index.images_found,
+        "by_file_name": args.by_file_name,
+        "images_without_detections": bare,
+        "images_with_none_kept": empty,
         "detections_read": len(scores),
         "detections_kept": kept,
         "finding_counts": findings.counts(),
@@ -100,6 +109,8 @@ def _label_set(args: argparse.Namespace) -> Iterable[Prediction]:
     sys.stdout.write(
         f"{kept} of {len(scores)} detections in {len(images)} images score above {args.threshold:g}; "
         f"{findings.summary()}\n"
+        f"{index.images_found} images asked about: {bare} without any detection, {empty} with none above the "
+        "threshold\n"
     )
     return answers
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigError, PredictionError
-from ..files import refuse_overwriting, write_json
+from ..files import file_hash, refuse_overwriting, write_json
 from ..metrics.text import DEFAULT_MODEL, LabelEmbeddings, cache_name
 from ..record_files import iter_predictions, read_samples
 from ..records import Sample
@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
 def _scored(
     args: argparse.Namespace, samples: Sequence[Sample], path: str, name: str | None, embeddings: LabelEmbeddings
 ) -> Run:
+    sha256 = file_hash(path, PredictionError)
     predictions = list(iter_predictions(path))
     require_verified(path)
     if not predictions:
@@ -74,4 +75,4 @@ def _scored(
     if missing := len({s.id for s in samples} - {p.sample_id for p in predictions}):
         logger.warning("%s: %d of %d samples have no prediction: scored as empty", path, missing, len(samples))
     result = score(samples, predictions, embeddings, resamples=args.resamples, seed=args.seed, source=path)
-    return Run(name or Path(path).stem, path, result)
+    return Run(name or Path(path).stem, path, sha256, result)

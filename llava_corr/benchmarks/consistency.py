@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PredictionError, SampleError
+from ..errors import Findings, PredictionError, SampleError
 from ..grammar import IMAGE, counts_as_part, normalise_label
 from ..metrics.intervals import percentile_interval, resample_weights, resampled_ratio
 from ..metrics.masks import greedy_pairs
@@ -38,7 +38,7 @@ SWAP_METRICS = {
 }
 PARTNER_METRICS = {
     "object_iou": "mean IoU of a picture's whole objects (joined) between two partners; both empty left out",
-    "object_labels": "share of partner pairs under which a picture's whole objects have the same set of names",
+    "object_labels": "share of partner pairs under which a picture's whole objects have the same names, or none",
 }
 Parts = tuple[float, float]
 """Numerator and denominator of a mean."""
@@ -98,15 +98,17 @@ def swap_consistency(
     *,
     resamples: int = 1000,
     seed: int = 0,
+    findings: Findings | None = None,
 ) -> dict[Task, dict[str, Score]]:
     """Agreement of the answers to ``samples`` and to :func:`swap_sample` of them, by task.
 
     What MixedParts counts is compared: in part tasks the segments whose sentence introduces parts.
 
     Args:
-        samples: as asked first; those without an answer in either list are left out (see the scores' ``n``).
+        samples: as asked first; those without an answer in either list are left out.
         predictions: answers to them.
         swapped: answers to the swapped samples.
+        findings: takes those left out (``unanswered``, ``unanswered_swapped``) and what :func:`align` lists.
 
     Returns:
         Task -> metric of :data:`SWAP_METRICS` -> score; a metric with nothing to average is absent. ``per_sample`` has
@@ -115,8 +117,10 @@ def swap_consistency(
     Raises:
         SampleError, PredictionError: as :func:`mixedparts_units.align`; or no sample is answered in both lists.
     """
-    first = _answered(samples, predictions, "the first predictions")
-    second = _answered([swap_sample(s) for s in samples], swapped, "the swapped predictions")
+    noted = Findings() if findings is None else findings
+    first = _answered(samples, predictions, "the first predictions", "unanswered", noted)
+    turned = [swap_sample(s) for s in samples]
+    second = _answered(turned, swapped, "the swapped predictions", "unanswered_swapped", noted)
     scores: dict[Task, dict[str, Score]] = {}
     for task in TASKS:
         ids = [s.id for s in samples if s.task == task and s.id in first and s.id + SUFFIX in second]
@@ -129,12 +133,19 @@ def swap_consistency(
     return scores
 
 
-def _answered(samples: Sequence[Sample], predictions: Iterable[Prediction], name: str) -> dict[str, list[Unit]]:
-    """Sample id -> its images, of the samples that have an answer."""
-    groups = align(samples, predictions, name).tasks.values()
+def _answered(
+    samples: Sequence[Sample], predictions: Iterable[Prediction], name: str, unanswered: str, findings: Findings
+) -> dict[str, list[Unit]]:
+    """Sample id -> its images, of the samples that have an answer; the others are noted as ``unanswered``."""
+    aligned = align(samples, predictions, name)
+    for item in aligned.findings.items:
+        if item.kind == "missing_prediction":
+            findings.add(unanswered, item.where, "left out")
+        else:
+            findings.add(item.kind, item.where, item.detail)
     return {
         sample_id: units
-        for group in groups
+        for group in aligned.tasks.values()
         for sample_id, units, missing in zip(group.sample_ids, group.units, group.missing, strict=True)
         if not missing
     }
@@ -175,10 +186,7 @@ def _label_agreement(first: dict[str, Mask], second: dict[str, Mask]) -> tuple[f
 def mask_iou(first: Sequence[Mask], second: Sequence[Mask]) -> NDArray[np.float64]:
     """IoU of every pair; two empty masks say the same, so they have 1 here."""
     iou = Mask.iou(first, second)
-    for row, a in enumerate(first):
-        for column, b in enumerate(second):
-            if a == b:
-                iou[row, column] = 1.0
+    iou[np.ix_([not mask.area for mask in first], [not mask.area for mask in second])] = 1.0
     return iou
 
 
@@ -186,13 +194,19 @@ def mask_iou(first: Sequence[Mask], second: Sequence[Mask]) -> NDArray[np.float6
 
 
 def partner_consistency(
-    samples: Sequence[Sample], predictions: Sequence[Prediction], *, resamples: int = 1000, seed: int = 0
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    findings: Findings | None = None,
 ) -> dict[Task, dict[str, Score]]:
     """Agreement of a picture's whole-object masks between its partners, by task.
 
     Compared are two samples of one task that share a picture (by its path), have other partners, and ask for the same
     true objects in it: where the partner changes what is common, answers must differ. In part tasks whole objects are
-    the segments whose sentence introduces no parts. Every picture counts once, however many partners it has.
+    the segments whose sentence introduces no parts. Every picture counts once, however many partners it has. Samples
+    without an answer are left out, and noted in ``findings`` as in :func:`swap_consistency`.
 
     Returns:
         Task -> metric of :data:`PARTNER_METRICS` -> score; ``per_sample`` is by image path.
@@ -200,7 +214,8 @@ def partner_consistency(
     Raises:
         SampleError, PredictionError: as :func:`mixedparts_units.align`; or no picture has two comparable partners.
     """
-    align(samples, predictions, "the predictions")
+    noted = Findings() if findings is None else findings
+    _answered(samples, predictions, "the predictions", "unanswered", noted)
     answers = {p.sample_id: p for p in predictions}
     scores: dict[Task, dict[str, Score]] = {}
     for task in TASKS:
@@ -214,9 +229,11 @@ def partner_consistency(
             seeds = (seed, TASKS.index(task))
             scores[task] = _scores(list(rows.values()), list(rows), PARTNER_METRICS, resamples, seeds, "pictures")
     if not scores:
+        unanswered = len({s.id for s in samples} - answers.keys())
         raise PredictionError(
-            "no picture stands beside two partners under one task with the same objects asked for",
-            mend="use samples that pair pictures more than once: more samples of fewer pictures",
+            "no picture stands beside two partners under one task with the same objects asked for, in the "
+            f"{len(samples) - unanswered} of {len(samples)} samples that are answered",
+            mend="answer all samples" if unanswered else "use more samples of fewer pictures: each with other partners",
         )
     return scores
 

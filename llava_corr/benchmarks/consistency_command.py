@@ -11,15 +11,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..errors import ConfigError
+from ..errors import ConfigError, Findings
 from ..files import refuse_overwriting, write_json
 from ..record_files import iter_predictions, read_samples, refuse_replacing, write_samples
 from ..records import Prediction, Sample, Score, Task
-from .consistency import partner_consistency, swap_consistency, swap_sample
+from .consistency import SUFFIX, partner_consistency, swap_consistency, swap_sample
 from .mixedparts_units import truth_of
 from .verified import require_verified
 
 SCHEMA = 1
+UNANSWERED = ("unanswered", "unanswered_swapped")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,17 +60,20 @@ def run(args: argparse.Namespace) -> int:
     if args.resamples < 0 or args.seed < 0:
         raise ConfigError(f"--resamples {args.resamples} and --seed {args.seed} must not be negative")
     settings = {"resamples": args.resamples, "seed": args.seed}
+    findings = Findings()
     answers = _read(args.predictions)
     files = {"samples": args.samples, "predictions": args.predictions}
     if args.check == "swap":
         files["swapped"] = args.swapped
-        scores = swap_consistency(samples, answers, _read(args.swapped), **settings)
+        scores = swap_consistency(samples, answers, _read(args.swapped), **settings, findings=findings)
     else:
-        scores = partner_consistency(samples, answers, **settings)
+        scores = partner_consistency(samples, answers, **settings, findings=findings)
     tasks = {task: {name: score.model_dump(mode="json") for name, score in row.items()} for task, row in scores.items()}
     head = {"schema_version": SCHEMA, "check": args.check, "files": files, "truth": truth_of(samples)}
-    write_json(args.out, {**head, "settings": settings, "tasks": tasks})
-    sys.stdout.write(_table(scores) + "\n")
+    noted = {"counts": findings.counts(), "items": findings.to_json()}
+    write_json(args.out, {**head, "settings": settings, "tasks": tasks, "findings": noted})
+    left_out = len({item.where.removesuffix(SUFFIX) for item in findings.items if item.kind in UNANSWERED})
+    sys.stdout.write(f"{_table(scores)}\n{left_out} of {len(samples)} samples left out; {findings.summary()}\n")
     return 0
 
 

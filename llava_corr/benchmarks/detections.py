@@ -15,6 +15,7 @@ compressed COCO RLE, ``score`` lies in [0, 1]. The format of detectron2 is read 
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -77,7 +78,7 @@ def read_detections(
         raise PredictionError(
             "categories and images are given for a file that names both itself",
             where=str(path),
-            mend="leave --annotations out, or name COCO results *.json",
+            mend="leave --annotations out, or save COCO results as one JSON list in a file named *.json",
         )
     return list(_read_rows(path, findings))
 
@@ -170,19 +171,23 @@ def components(path: str) -> tuple[str, ...]:
 class DetectionIndex:
     """Finds the detections of an image file by the last components of its path.
 
+    With ``by_file_name`` a row of other folders fits, too, if it is the only one with the file's name.
+
     Raises:
         PredictionError: two rows of one image.
     """
 
-    def __init__(self, images: Iterable[DetectedImage], source: str) -> None:
-        self.source = source
+    def __init__(self, images: Iterable[DetectedImage], source: str, *, by_file_name: bool = False) -> None:
+        self.source, self.by_file_name = source, by_file_name
         self._rows: dict[tuple[str, ...], DetectedImage] = {}
         self._taken: dict[tuple[str, ...], str] = {}
+        self._by_name: dict[str, list[tuple[str, ...]]] = defaultdict(list)
         for image in images:
             key = components(image.image)
             if key in self._rows:
                 raise PredictionError(f"image {image.image!r} occurs twice", where=source, mend="join its rows")
             self._rows[key] = image
+            self._by_name[key[-1]].append(key)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -191,6 +196,10 @@ class DetectionIndex:
     def images_found(self) -> int:
         """How many of the rows were asked for."""
         return len(self._taken)
+
+    def rows_found(self) -> list[DetectedImage]:
+        """The rows that were asked for."""
+        return [self._rows[key] for key in self._taken]
 
     def find(self, path: str, height: int, width: int) -> DetectedImage | None:
         """The row of the image file ``path``, or None if there is none.
@@ -201,6 +210,8 @@ class DetectionIndex:
         full = os.path.realpath(path)
         spellings = [components(path), components(full)]
         keys = sorted({parts[k:] for parts in spellings for k in range(len(parts)) if parts[k:] in self._rows})
+        if not keys and self.by_file_name:
+            keys = self._by_name.get(spellings[0][-1], [])
         if not keys:
             return None
         others = [path] if len(keys) > 1 else [self._taken.setdefault(keys[0], full)]
@@ -219,3 +230,7 @@ class DetectionIndex:
                 mend="resize the masks to the image, or take the detections of this image",
             )
         return row
+
+    def like(self, path: str) -> list[str]:
+        """Images of the rows that have the file name of ``path``."""
+        return [self._rows[key].image for key in self._by_name.get(components(path)[-1], [])]

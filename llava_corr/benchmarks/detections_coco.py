@@ -7,12 +7,13 @@ image without detections.
 
 Spellings of category names that are read:
 
-* ``dog:head``, ``car_(automobile):door_handle``: object, part; the sense ``_(...)`` is cut, underscores are spaces;
+* ``dog:head``, ``car_(automobile):door_handle``: object, part; the sense ``_(...)`` or `` (...)`` is cut, underscores
+  are spaces;
 * ``dog's head``: object, part, as in ADE20K-Part-234;
 * ``chair_(leg)``, ``chair (leg)``: a part if the project's taxonomies know such a part of that class (of any class,
   where they do not know the class), otherwise a sense, cut and counted: ``bow_(decorative_ribbons)``;
 * ``Quadruped Head``: the 40 part classes of PartImageNet;
-* anything else is the name of a whole object.
+* anything else is the name of a whole object; one that reads like a part ("dog_head") is listed as a finding.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..datasets.mixedparts import classes
 from ..errors import Findings, PredictionError
@@ -46,8 +47,16 @@ class _Row(BaseModel):
 class _Image(_Row):
     id: Id
     file_name: str = Field(min_length=1)
+    """In LVIS' files, which have none, the last two components of ``coco_url``."""
     height: int = Field(gt=0, strict=True)
     width: int = Field(gt=0, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_url(cls, row: Any) -> Any:
+        if isinstance(row, dict) and "file_name" not in row and isinstance(row.get("coco_url"), str):
+            return {**row, "file_name": "/".join(row["coco_url"].split("/")[-2:])}
+        return row
 
 
 class _Category(_Row):
@@ -70,7 +79,8 @@ def read_coco_results(path: str | Path, annotations: str | Path | None, *, findi
 
     Args:
         annotations: file with ``images`` and ``categories`` where ``path`` is a bare list.
-        findings: takes masks without pixels, degenerate polygons and repeated detections.
+        findings: takes masks without pixels, degenerate polygons, repeated detections, and category names that may be
+            misread.
 
     Raises:
         PredictionError: broken JSON, a missing list, a faulty row, an unknown or repeated id, or other images or
@@ -87,13 +97,17 @@ def read_coco_results(path: str | Path, annotations: str | Path | None, *, findi
         _check_agrees(data, "images", _Image, images, path)
         _check_agrees(data, "categories", _Category, categories, path)
     rows = data if isinstance(data, list) else _list(data, "annotations", path)
-    names = {k: _names(row, f"{source}, category {row.id}", findings) for k, row in categories.items()}
+    _list_odd_names(categories.values(), str(source), findings)
+    names: dict[Id, tuple[str, str | None]] = {}
     found: dict[Id, list[tuple[str, Detection]]] = defaultdict(list)
     for number, row in enumerate(rows):
         where = f"{path}, row {number} (counted from 0)"
         result = _parsed(_Result, row, where)
         image = _known(images, result.image_id, "image", where)
-        whole, part = _known(names, result.category_id, "category", where)
+        category = _known(categories, result.category_id, "category", where)
+        if category.id not in names:
+            names[category.id] = say(*split_name(category.name), f"{source}, category {category.id}")
+        whole, part = names[category.id]
         mask = _coco.decode(result.segmentation, image.height, image.width, where, findings)
         if mask is not None:
             found[result.image_id].append((where, Detection(object=whole, part=part, mask=mask, score=result.score)))
@@ -111,10 +125,12 @@ def read_coco_results(path: str | Path, annotations: str | Path | None, *, findi
 def _list(data: Any, name: str, path: str | Path) -> list[Any]:
     rows = data.get(name) if isinstance(data, dict) else None
     if not isinstance(rows, list):
+        held = f"an object with {', '.join(sorted(data)) or 'nothing'}" if isinstance(data, dict) else "a bare list"
         raise PredictionError(
-            f"no list named {name!r}",
+            f"no list named {name!r}: {held}",
             where=str(path),
-            mend="results alone do not name images and categories: give --annotations FILE, the data set's file",
+            mend="results are a list of detections, with --annotations FILE, the data set's file, or one object with "
+            "images, categories and annotations",
         )
     return rows
 
@@ -157,28 +173,51 @@ V = TypeVar("V")
 
 def _known(table: dict[Id, V], key: Id, what: str, where: str) -> V:
     if key not in table:
-        raise PredictionError(
-            f"unknown {what} id {key!r}", where=where, mend="take images and categories of the file it was run on"
+        other: Id = str(key) if isinstance(key, int) else int(key) if key.isdecimal() else key
+        mend = (
+            f"write ids alike: the annotations have the {type(other).__name__} {other!r}"
+            if other in table
+            else "take images and categories of the file it was run on"
         )
+        raise PredictionError(f"unknown {what} id {key!r}", where=where, mend=mend)
     return table[key]
 
 
-def _names(row: _Category, where: str, findings: Findings) -> tuple[str, str | None]:
-    whole, part = split_name(row.name)
-    if part is None and "(" in row.name:
-        findings.add("sense_cut", where, f"{row.name!r} is the object {whole!r}")
-    return say(whole, part, where)
+def _list_odd_names(categories: Iterable[_Category], source: str, findings: Findings) -> None:
+    """Lists cut senses, objects that are named like a part, and a file without any part."""
+    parts = 0
+    rows = list(categories)
+    for row in rows:
+        where = f"{source}, category {row.id}"
+        whole, part = split_name(row.name)
+        parts += part is not None
+        if part is None and "(" in row.name:
+            findings.add("sense_cut", where, f"{row.name!r} is the object {whole!r}")
+        elif part is None and (meant := _like_a_part(row.name)):
+            findings.add("object_named_like_a_part", where, f"{row.name!r}; write {meant!r} if it is a part")
+    if rows and not parts:
+        findings.add("no_part_category", source, f"all {len(rows)} categories are whole objects")
+
+
+def _like_a_part(name: str) -> str | None:
+    """``dog:head`` for "dog_head", "dog/head" and "head of dog", where the taxonomies know that part of that class."""
+    words = [word for word in re.split(r"[\s_/.-]+", name.lower()) if word]
+    splits = [(words[:k], words[k:]) for k in range(1, len(words))]
+    splits += [(words[k + 1 :], words[:k]) for k, word in enumerate(words) if word == "of"]
+    for whole, part in splits:
+        if " ".join(part) in _known_parts().get(" ".join(whole), ()):
+            return f"{' '.join(whole)}:{' '.join(part)}"
+    return None
 
 
 def split_name(name: str) -> tuple[str, str | None]:
     """Object and part behind a category name; the part is None for a whole object (rules: see the module)."""
-    text = name.strip()
-    if ":" in text:
-        whole, _, part = text.partition(":")
-        return everyday(whole), everyday(part)
-    if "'s " in text:
-        whole, _, part = text.partition("'s ")
-        return everyday(whole), everyday(part)
+    text = name.strip().replace("\u2019", "'")
+    for separator in (":", "'s "):
+        if separator in text:
+            whole, _, part = text.partition(separator)
+            bracketed = _BRACKETED.match(whole.strip())
+            return everyday(bracketed["whole"] if bracketed else whole), everyday(part)
     if bracketed := _BRACKETED.match(text):
         whole, inner = everyday(bracketed["whole"]), everyday(bracketed["inner"])
         known = _known_parts()

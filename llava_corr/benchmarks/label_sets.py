@@ -97,10 +97,14 @@ def _rows_by_path(samples: Sequence[Sample], images: DetectionIndex) -> dict[str
                 rows[image.path] = row
     if absent:
         shown = ", ".join(f"{path} (sample {name})" for path, name in list(absent.items())[:_SHOWN])
+        alike = images.like(next(iter(absent)))
         raise PredictionError(
             f"{len(absent)} images of the samples have no row among {len(images)}; first: {shown}",
             where=images.source,
-            mend="run the detector on them; an image in which it finds nothing has a row without detections",
+            mend=f"its name has {', '.join(alike[:_SHOWN])}: if that is the picture, give the row the folders that the "
+            "samples have, or match by file names alone (--by-file-name)"
+            if alike
+            else "run the detector on them; an image in which it finds nothing has a row without detections",
         )
     return rows
 

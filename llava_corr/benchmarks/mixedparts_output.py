@@ -4,14 +4,14 @@
 
     schema_version, benchmark "mixedparts", benchmark_version, name, versions {llava_corr, python, numpy, pycocotools}
     truth       identity of the samples; samples {path, count, tasks {task: count}}
-    predictions {path, missing}
+    predictions {path, missing, sha256 of the file}
     settings    {text_model, resamples, seed, level}
     columns     {task or "mean": {metric: Score}}; Score = {name, value, interval [low, high] or null, n, convention,
                 per_sample {sample id: value} or null}; a metric with nothing to average is absent
     metrics     {metric: {direction 1 | -1 | 0, headline, percent}} in the order of the table
     trail       {parser rule: times applied}
     findings    {counts {kind: n}, items [{kind, where, detail}]}; missing predictions are of kind missing_prediction
-    against     null, or {name, predictions {path, missing}, columns {task or "mean": {metric: value}},
+    against     null, or {name, predictions as above, columns {task or "mean": {metric: value}},
                 differences {task or "mean": {metric: {value, interval, verdict}}}}: this file minus the other
 """
 
@@ -35,14 +35,16 @@ Differences = dict[str, dict[str, Difference]]
 
 @dataclass
 class Run:
-    """A scored prediction file and the name it goes by in tables."""
+    """A scored prediction file, its content's SHA-256, and the name it goes by in tables."""
 
     name: str
     path: str
+    sha256: str
     result: Result
 
     def predictions(self) -> dict[str, Any]:
-        return {"path": self.path, "missing": self.result.aligned.findings.counts().get("missing_prediction", 0)}
+        missing = self.result.aligned.findings.counts().get("missing_prediction", 0)
+        return {"path": self.path, "missing": missing, "sha256": self.sha256}
 
 
 def to_json(run: Run, samples_path: str, against: Run | None = None, differences: Differences | None = None) -> Any:

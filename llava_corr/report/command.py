@@ -22,7 +22,7 @@ from .html import MAX_BYTES, write_report
 from .inputs import ReportInputs, about
 from .pair import PairInputs, write_pair
 from .pair_command import load_pair
-from .scores_file import ScoresFile, merge_scores, read_scores
+from .scores_file import ScoresFile, merge_scores, read_scores, require_scored
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +98,8 @@ def load_inputs(args: argparse.Namespace) -> ReportInputs:
         raise ReportError("no samples to show", mend="pass --samples FILE or --scores FILE")
     predictions = args.predictions or (Path(scored.predictions.path) if scored else None)
     predictions = predictions or _in_run(args.run, "predictions.jsonl")
+    if scored and predictions:
+        require_scored(scored, files[0][0], predictions)
     anatomy = args.anatomy or _in_run(args.run, "anatomy.json")
     run = _in_run(args.run, "run.json")
     facts = _read_mapping(run)
@@ -208,6 +210,8 @@ def _named_scores(text: str) -> tuple[str, ScoresFile]:
 def _name_and_path(text: str) -> tuple[str, str]:
     """Of ``NAME=FILE``; no name where there is only a file."""
     name, separator, path = text.partition("=")
+    if Path(text).is_file():  # an equals sign in a path
+        return "", text
     return (name, path) if separator and name else ("", text)
 
 

@@ -60,9 +60,13 @@ def _mask_disagreement(first: Mapping[tuple[int, str], Mask], second: Mapping[tu
     if not names:
         return 0.0
     shared = sorted(first.keys() & second.keys())
-    # two empty masks say the same
-    ious = [1.0 if first[k] == second[k] else float(Mask.iou([first[k]], [second[k]])[0, 0]) for k in shared]
+    ious = [_iou(first[k], second[k]) for k in shared]
     return 1.0 - float(np.sum(ious)) / len(names)
+
+
+def _iou(first: Mask, second: Mask) -> float:
+    """IoU; two empty masks say the same."""
+    return 1.0 if not (first.area or second.area) else float(Mask.iou([first], [second])[0, 0])
 
 
 def most_disagreed(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import PredictionError, ReportError, SampleError
+from ..errors import MaskError, PredictionError, ReportError, SampleError
 from ..records import Prediction, Sample, Score
 from ..registry import did_you_mean
 from .anatomy_file import AnatomyFile
@@ -162,6 +162,14 @@ def _check_answer(sample: Sample, prediction: Prediction, where: str) -> None:
                 where=where,
                 mend="predict again; masks are stored at the original image's size",
             )
+        try:
+            segment.mask.check()
+        except MaskError as cause:
+            raise PredictionError(
+                f"the mask of {segment.phrase!r}: {cause.what}",
+                where=where,
+                mend="predict again; the file was written or changed by something else",
+            ) from cause
 
 
 def about(samples: Sequence[Sample]) -> str:

@@ -10,9 +10,9 @@ from ..files import refuse_overwriting
 from ..record_files import iter_predictions, read_samples
 from .inputs import DifferenceRow
 from .pair import PairInputs
-from .scores_file import ScoresFile, merge_scores, rests_on
+from .scores_file import ScoresFile, merge_scores, require_scored, rests_on
 
-_ALONE = ("about", "before", "anatomy", "difficulty", "command_line")
+_ALONE = ("seed", "about", "before", "anatomy", "difficulty", "command_line")
 _SWAPPED = {"better": "worse", "worse": "better"}
 
 
@@ -34,6 +34,8 @@ def load_pair(args: argparse.Namespace, first: tuple[str, ScoresFile], second: t
         args.predictions or Path(first[1].predictions.path),
         args.against_predictions or Path(second[1].predictions.path),
     )
+    for (path, scored), answers in zip((first, second), files, strict=True):
+        require_scored(scored, path, answers)
     named = [("--scores", first[0]), ("--against", second[0]), ("--samples", samples)]
     read = [*named, ("--predictions", files[0]), ("--against-predictions", files[1])]
     refuse_overwriting([("--out", args.out)], read)

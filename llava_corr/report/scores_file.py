@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ..errors import ReportError
+from ..errors import PredictionError, ReportError
+from ..files import file_hash
 from ..records import Score
 from .inputs import MACRO, DifferenceRow, Metric, ScoreRow
 from .results_file import read_result
@@ -25,6 +26,7 @@ class _Metric(BaseModel):
 class _Files(BaseModel):
     path: str
     count: int | None = None
+    sha256: str | None = None
 
 
 class _Difference(BaseModel):
@@ -35,6 +37,7 @@ class _Difference(BaseModel):
 
 class _Against(BaseModel):
     name: str
+    predictions: _Files | None = None
     columns: dict[str, dict[str, float]] = {}
     differences: dict[str, dict[str, _Difference]] = {}
 
@@ -49,7 +52,8 @@ class ScoresFile(BaseModel):
     Attributes:
         name: of the scored model.
         truth: identity of the samples.
-        samples, predictions: the files that were scored; how many samples there were.
+        samples, predictions: the files that were scored; how many samples there were, what the answers' file held.
+        settings: rules of scoring: text model, resamples.
         columns: task or ``"mean"`` -> metric -> score.
     """
 
@@ -58,6 +62,7 @@ class ScoresFile(BaseModel):
     truth: str
     samples: _Files
     predictions: _Files
+    settings: dict[str, Any] = {}
     columns: dict[str, dict[str, Score]]
     metrics: dict[str, _Metric] = {}
     trail: dict[str, int] = {}
@@ -106,9 +111,28 @@ def read_scores(path: str | Path) -> ScoresFile:
 
 
 def rests_on(file: ScoresFile, other: ScoresFile) -> bool:
-    """Whether ``file`` was scored against the answers of ``other``: the values it noted of them are the same."""
-    noted = file.against.columns if file.against else {}
-    return bool(noted) and noted == other.values()
+    """Whether ``file`` was scored against the answers of ``other``: the same values and, where
+    noted, the same file."""
+    noted = file.against
+    if noted is None or not noted.columns or noted.columns != other.values():
+        return False
+    hashes = {noted.predictions.sha256 if noted.predictions else None, other.predictions.sha256} - {None}
+    return len(hashes) <= 1
+
+
+def require_scored(file: ScoresFile, scores: str | Path, predictions: str | Path) -> None:
+    """Refuses to show other answers beside scores than those that were scored.
+
+    Raises:
+        PredictionError: ``predictions`` cannot be read.
+        ReportError: it holds something else than when it was scored.
+    """
+    if file.predictions.sha256 and file_hash(predictions, PredictionError) != file.predictions.sha256:
+        raise ReportError(
+            f"the answers are not those that {scores} was made of ({file.predictions.path} at that time)",
+            where=str(predictions),
+            mend="score this file, or pass the file that was scored",
+        )
 
 
 def merge_scores(files: Sequence[tuple[str, ScoresFile]]) -> dict[str, Any]:

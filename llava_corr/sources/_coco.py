@@ -181,8 +181,11 @@ def _is_usable(polygon: Any, reach: int, where: str, findings: Findings) -> bool
         isinstance(v, (int, float)) and -math.inf < v < math.inf for v in polygon
     )
     if not numbers or len(polygon) % 2:
+        alone = isinstance(polygon, (int, float))
         raise AnnotationError(
-            "a polygon is a flat list x0, y0, x1, y1, ... of finite numbers", where=where, mend="repair or remove it"
+            "a polygon is a flat list x0, y0, x1, y1, ... of finite numbers",
+            where=where,
+            mend="a segmentation is a list of polygons: put it into a list" if alone else "repair or remove it",
         )
     if any(abs(v) > reach for v in polygon):
         raise AnnotationError(

@@ -110,8 +110,21 @@ def test_refusals(files, more, message, capsys, monkeypatch):
 
 def test_a_seen_category_that_is_nearly_one_of_the_samples_is_listed(files):
     folder = files[0]
-    assert run(folder, "--seen", "seet", "helicopter") == 0  # the other was trained on, and is not asked about
+    assert run(folder, "--seen", "seet", "helicopter") == 0
     items = json.loads((folder / "a.json").read_text())["findings"]["items"]
-    (found,) = [i for i in items if i["kind"] == "seen_category_misspelt"]
-    assert found["where"] == "seet"
-    assert "did you mean 'seat'" in found["detail"]
+    found = {i["where"]: i["detail"] for i in items if i["kind"] == "seen_category_in_no_sample"}
+    assert found == {"seet": "no sample has it; did you mean 'seat'?", "helicopter": "no sample has it"}
+
+
+def test_training_samples_must_name_categories(files, capsys):
+    folder = files[0]
+    rows = [json.loads(line) for line in (folder / "s.jsonl").read_text().splitlines()]
+    bare = [json.dumps({**row, "categories": []}) for row in rows]
+    (folder / "bare.jsonl").write_text("\n".join(bare) + "\n")
+    assert run(folder, "--train", str(folder / "bare.jsonl")) == 2
+    assert f"its {len(rows)} samples name no categories" in capsys.readouterr().err
+    named = [json.dumps({**row, "categories": ["seat"]}) for row in rows[:2]]
+    (folder / "bare.jsonl").write_text("\n".join([*named, bare[2]]) + "\n")
+    assert run(folder, "--train", str(folder / "bare.jsonl")) == 0
+    items = json.loads((folder / "a.json").read_text())["findings"]["items"]
+    assert [i["detail"] for i in items if i["kind"] == "training_samples_without_categories"] == ["1 of 3"]

@@ -10,6 +10,7 @@ from llava_corr import cli
 from llava_corr.benchmarks.consistency import (
     PARTNER_METRICS,
     SWAP_METRICS,
+    mask_iou,
     partner_consistency,
     swap_consistency,
     swap_sample,
@@ -19,7 +20,7 @@ from llava_corr.datasets.checks import check_sample
 from llava_corr.errors import PredictionError, SampleError
 from llava_corr.grammar import build_question, ground
 from llava_corr.record_files import read_samples, write_records, write_samples
-from llava_corr.records import Turn
+from llava_corr.records import Mask, Turn
 
 OBJECTS = "The images show these objects."
 
@@ -272,6 +273,13 @@ def test_a_picture_counts_once_however_many_partners_it_has():
     assert partner_consistency([*few, *many], said[::-1]) == partner_consistency([*many, *few], said)
 
 
+def test_empty_masks_agree_however_they_are_written():
+    spelled = Mask(size=(40, 60), counts="P[2"), Mask(size=(40, 60), counts="P[20")
+    for mask in spelled:
+        mask.check()
+    assert mask_iou(spelled[:1], [*spelled, Mask(size=(40, 60), counts="05kZ2")]).tolist() == [[1.0, 1.0, 0.0]]
+
+
 # ---- command ---------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +307,16 @@ def test_commands_from_samples_to_figures(tmp_path, capsys):
     assert json.loads(partner.read_text())["tasks"]["common_parts"]["object_labels"]["value"] == 1.0
     assert cli.main([*compare[:-1], "-1"]) == 2
     assert "must not be negative" in capsys.readouterr().err
+    write_records(paths["second"], [perfect(s) for s in mirrored[1:]])
+    write_records(paths["first"], [perfect(s) for s in samples[:-1]])
+    capsys.readouterr()
+    assert cli.main(compare) == 0
+    counts = json.loads(out.read_text())["findings"]["counts"]
+    assert (counts["unanswered"], counts["unanswered_swapped"]) == (1, 1)
+    assert f"2 of {len(samples)} samples left out" in capsys.readouterr().out
+    write_records(paths["first"], [perfect(s) for s in samples[:-3]])
+    assert cli.main(["consistency", "partner", *files, "--out", str(partner)]) == 2
+    assert f"in the {len(samples) - 3} of {len(samples)} samples that are answered" in capsys.readouterr().err
     verdict_path(paths["second"]).write_text("{}")
     assert cli.main(compare) == 2
 

@@ -216,6 +216,61 @@ def test_a_sense_that_is_cut_is_counted(tmp_path):
     assert read(path)[1].counts() == {"sense_cut": 1}
 
 
+def coco(tmp_path, results=RESULTS, images=IMAGES, categories=CATEGORIES):
+    return file_of(tmp_path, {"images": images, "categories": categories, "annotations": results}, name="r.json")
+
+
+@pytest.mark.parametrize("name", ["dog_head", "dog head", "head of dog", "dog/head", "Dog-Head"])
+def test_an_object_named_like_a_part_is_listed(tmp_path, name):
+    categories = [CATEGORIES[0], {"id": 2, "name": name}]
+    _, findings = read(coco(tmp_path, categories=categories))
+    assert findings.counts() == {"object_named_like_a_part": 1, "no_part_category": 1}
+    assert "'dog:head'" in findings.items[0].detail
+
+
+def test_no_class_or_part_of_the_data_sets_reads_like_a_part_of_another(tmp_path):
+    from llava_corr.taxonomy import load
+
+    table = load("paco_lvis_ids")
+    names = [row["name"] for row in table["objects"]] + list(table["parts"])
+    _, findings = read(coco(tmp_path, [], categories=[{"id": k, "name": name} for k, name in enumerate(names)]))
+    assert set(findings.counts()) == {"sense_cut"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("car (automobile):wheel", ("car", "wheel")),
+        ("car_(automobile):wheel", ("car", "wheel")),
+        ("person\u2019s left arm", ("person", "left arm")),
+        ("bow (decorative ribbons)'s knot", ("bow", "knot")),
+    ],
+)
+def test_senses_are_cut_from_the_owners_of_parts(name, said):
+    assert split_name(name) == said
+
+
+def test_lvis_names_its_images_by_address(tmp_path):
+    row = {key: value for key, value in IMAGES[0].items() if key != "file_name"}
+    images = [{**row, "coco_url": "http://images.example.org/val2017/000000000007.jpg"}]
+    (image,), _ = read(coco(tmp_path, images=images))
+    assert image.image == "val2017/000000000007.jpg"
+    with pytest.raises(PredictionError, match="file_name"):
+        read(coco(tmp_path, images=[row]))
+
+
+def test_only_categories_that_are_used_must_be_said(tmp_path):
+    odd = [*CATEGORIES, {"id": 3, "name": "?"}]
+    assert len(read(coco(tmp_path, categories=odd))[0]) == 2
+    with pytest.raises(PredictionError, match="cannot stand in an answer"):
+        read(coco(tmp_path, [{**RESULTS[0], "category_id": 3}], categories=odd))
+
+
+def test_ids_of_another_type_are_named(tmp_path):
+    with pytest.raises(PredictionError, match="the annotations have the int 7"):
+        read(coco(tmp_path, [{**RESULTS[0], "image_id": "7"}]))
+
+
 # ---- which row belongs to which file ---------------------------------------------------------------------------------
 
 
@@ -231,6 +286,17 @@ def test_images_are_found_by_the_last_components_of_their_paths():
     for path in ("/data/train/1.jpg", "/data/val/11.jpg", "/q/3.jpg"):
         assert index.find(path, HEIGHT, WIDTH) is None
     assert index.images_found == 3
+
+
+def test_file_names_alone_match_on_demand():
+    rows = [DetectedImage(image=n, height=HEIGHT, width=WIDTH) for n in ("n01/1.jpg", "a/2.jpg", "b/2.jpg")]
+    index = DetectionIndex(rows, "d.jsonl", by_file_name=True)
+    assert index.find("/data/val/1.jpg", HEIGHT, WIDTH).image == "n01/1.jpg"
+    assert index.find("/data/b/2.jpg", HEIGHT, WIDTH).image == "b/2.jpg", "folders that fit go first"
+    with pytest.raises(PredictionError, match="one to one"):
+        index.find("/data/val/2.jpg", HEIGHT, WIDTH)
+    with pytest.raises(PredictionError, match="one to one"):
+        index.find("/data/train/1.jpg", HEIGHT, WIDTH)
 
 
 def test_what_is_not_one_to_one_is_refused():

@@ -17,7 +17,7 @@ from llava_corr.datasets.mixedparts.pool import Pool
 from llava_corr.datasets.mixedparts.spec import MixedPartsSpec
 from llava_corr.datasets.mixedparts.views import view_images
 from llava_corr.errors import ConfigError, Findings, PredictionError
-from llava_corr.record_files import iter_predictions, write_records, write_samples
+from llava_corr.record_files import iter_predictions, read_samples, write_records, write_samples
 
 
 @pytest.fixture
@@ -119,7 +119,16 @@ def test_what_the_answers_rest_on_is_written_beside_them(folder, capsys):
     found = [d.score for i in read_detections(folder / "d.jsonl", findings=Findings()) for d in i.detections]
     assert report["detections_read"] == len(found)
     assert report["detections_kept"] == sum(s > 0.7 for s in found) < len(found)
-    assert f"{report['detections_kept']} of {len(found)} detections" in capsys.readouterr().out
+    images = read_detections(folder / "d.jsonl", findings=Findings())
+    asked = {path.path for s in read_samples(folder / "test.jsonl") for path in s.images}
+    seen = [[d.score for d in i.detections] for i in images if any(path.endswith(i.image) for path in asked)]
+    assert report["images_asked_about"] == len(seen) == len(asked)
+    bare = report["images_without_detections"]
+    assert bare == sum(not own for own in seen)
+    assert report["images_with_none_kept"] == sum(bool(own) and max(own) <= 0.7 for own in seen)
+    shown = capsys.readouterr().out
+    assert f"{report['detections_kept']} of {len(found)} detections" in shown
+    assert f"{len(asked)} images asked about: {bare} without any detection" in shown
     assert all(s.score > 0.7 for p in iter_predictions(folder / "p.jsonl") for s in p.segments)
 
 
@@ -148,7 +157,7 @@ def test_detections_of_other_images_are_refused(folder):
     detect(folder)
     lines = (folder / "d.jsonl").read_text().splitlines(keepends=True)
     (folder / "d.jsonl").write_text("".join(lines[:75]))
-    with pytest.raises(PredictionError, match="have no row among 75"):
+    with pytest.raises(PredictionError, match=r"have no row among 75(.|\n)*--by-file-name"):
         answer(folder)
     assert not (folder / "p.jsonl").exists()
 

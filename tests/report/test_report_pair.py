@@ -11,7 +11,7 @@ from html_page import Page
 from one_hot_scores import score
 from toy_mixedparts import answer, box, random_data, sample, segment
 
-from llava_corr.errors import ConfigError, ReportError
+from llava_corr.errors import ConfigError, PredictionError, ReportError
 from llava_corr.grammar import normalise_label
 from llava_corr.record_files import write_records, write_samples
 from llava_corr.report import command
@@ -184,6 +184,37 @@ def test_runs_that_were_not_compared_say_so(folder, tmp_path):
     (tmp_path / "old.json").write_text(json.dumps(other))
     page = page_of(tmp_path, tmp_path, "old.json", folder / "b.json", "--show", 1)
     assert "neither run was scored against" in page.text, "the comparison was with other answers"
+
+
+def test_other_answers_than_those_scored_are_refused(folder, tmp_path):
+    for name in ("s.jsonl", "a.jsonl", "b.jsonl", "ab.json", "b.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    files = ["--predictions", tmp_path / "a.jsonl", "--against-predictions", tmp_path / "b.jsonl"]
+    page_of(tmp_path, tmp_path, "ab.json", "b.json", *files, "--show", 1)
+    (tmp_path / "b.jsonl").write_bytes(b"".join((folder / "b.jsonl").read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(ReportError, match=r"the answers are not those that .*b\.json was made of"):
+        page_of(tmp_path, tmp_path, "ab.json", "b.json", *files, "--show", 1)
+    with pytest.raises(ReportError, match=r"the answers are not those that .*ab\.json was made of"):
+        page_of(tmp_path, tmp_path, "ab.json", "b.json", "--predictions", tmp_path / "b.jsonl")
+
+
+@pytest.mark.parametrize("counts", ["00", "PPP", "P0" * 3000, "\u00e9", "\ud800"])
+def test_a_mask_that_cannot_be_decoded_is_refused_wherever_it_stands(tmp_path, counts):
+    samples, answers = random_data(2, 6)
+    number, broken = next((k, a) for k, a in reversed(list(enumerate(answers))) if a.segments)
+    first = broken.segments[0]
+    bad = first.model_copy(update={"mask": first.mask.model_copy(update={"counts": counts})})
+    spoilt = [*answers]
+    spoilt[number] = broken.model_copy(update={"segments": (bad, *broken.segments[1:])})
+    with pytest.raises(PredictionError, match=f"(?s)undecodable RLE.*predictions of b, sample '{broken.sample_id}'"):
+        write_pair(PairInputs(samples, ("a", "b"), (answers, spoilt), sample_count=1), tmp_path / "p.html")
+
+
+def test_a_path_with_an_equals_sign_is_a_path(folder, tmp_path):
+    (tmp_path / "lr=0.1").mkdir()
+    (tmp_path / "lr=0.1" / "b.json").write_bytes((folder / "b.json").read_bytes())
+    page = page_of(folder, tmp_path, "ab.json", tmp_path / "lr=0.1" / "b.json", "--show", 1)
+    assert "model b" in page.text
 
 
 def test_the_count_of_wins_adds_up(folder, tmp_path):
