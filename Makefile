@@ -23,8 +23,8 @@ demo: setup  ## render a world, train, predict, score, write the page
 
 zoo: setup  ## train the tiny twins on the embedded world (up to 2 hours) and replace data/zoo by them
 	$(BIN)/llava-corr zoo --out $(ZOO)
-	rm -rf data/zoo
-	cp -r $(ZOO)/zoo data/zoo
+	rm -rf data/.zoo && cp -r $(ZOO)/zoo data/.zoo
+	rm -rf data/zoo && mv data/.zoo data/zoo
 
 reproduce: setup  ## the paper's tables in miniature (hours; each row by itself: llava-corr reproduce --rows no_cem)
 	$(BIN)/llava-corr reproduce --out $(REPRODUCTION)

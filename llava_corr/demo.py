@@ -13,14 +13,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from .stage_process import TOOL, TRAIN
 from .stages import (
     MODEL,
-    TOOL,
-    TRAIN,
     Spent,
     Stage,
+    as_value,
     check_configurations,
     overrides,
+    refuse_overrides,
     run_stages,
     time_budget,
     whole_number,
@@ -30,6 +31,12 @@ from .training.runs import update_run
 from .zoo.recipe import load_recipe
 
 logger = logging.getLogger(__name__)
+# What --set may not change -> how to have it otherwise.
+GIVEN = {
+    "name": "leave it out: the page reads the runs by their names",
+    "output_dir": "--out",
+    **dict.fromkeys(("data.train", "data.features"), "leave it out: scripts/train.py trains on data of your own"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +62,12 @@ def plan(args: argparse.Namespace) -> list[Stage]:
     ]
     for name, minutes in (("calico", args.minutes), ("blind", args.blind_minutes)):
         run, features = out / f"tiny-{name}", out / f"features-{name}"
-        own = [f"data.features={features}", f"seed={args.seed}", f"training.max_minutes={minutes:.3g}", *args.set]
+        own = [
+            f"data.features={as_value(features)}",
+            f"seed={args.seed}",
+            f"training.max_minutes={minutes:.3g}",
+            *args.set,
+        ]
         config = _experiment(out, data, name, own)
         predictions = run / "predictions.jsonl"
         stages += [
@@ -97,7 +109,7 @@ def _data(world: Path, data: Path, split: str, count: int, seed: int) -> list[st
 
 def _experiment(out: Path, data: Path, name: str, own: Sequence[str]) -> list[str]:
     """The words by which caching and training know an experiment."""
-    sets = [f"data.train={data / 'train.jsonl'}", f"output_dir={out}", *own]
+    sets = [f"data.train={as_value(data / 'train.jsonl')}", f"output_dir={as_value(out)}", *own]
     return ["--config", f"tiny/{name}.yaml", *overrides(sets)]
 
 
@@ -121,6 +133,7 @@ def run(args: argparse.Namespace) -> int:
         if stage.name == "report":
             update_run(out / "tiny-calico", stage_seconds=spent.seconds, peak_memory_gb=spent.memory)
 
+    refuse_overrides(args.set, GIVEN)
     check_configurations(plan(args))
     spent = run_stages(lambda: plan(args), out, before=before)
     logger.info("stages: %s", ", ".join(f"{name} {value:.0f} s" for name, value in spent.seconds.items()))

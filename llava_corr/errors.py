@@ -54,6 +54,10 @@ class ImageError(LlavaCorrError):
     """An image that is missing, truncated, of pixels of unknown range, or of another size than its annotation says."""
 
 
+class StageError(LlavaCorrError):
+    """A stage of long work that ended with an error, or that cannot be run."""
+
+
 class MaskError(LlavaCorrError):
     """A mask that is empty, undecodable or of another size than its image."""
 

@@ -7,38 +7,55 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import json
 import logging
-import os
 import re
 import shlex
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import psutil
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import NotRequired, TypedDict
 
-from .errors import LlavaCorrError
-from .files import append_line, read_json, resource, storage_errors, write_json
+from .errors import StageError
+from .files import read_json, storage_errors, write_json
+from .stage_process import TOOL, PeakMemory, follow, log_of
 
 logger = logging.getLogger(__name__)
-INTERRUPTED = 2.0  # seconds for a stage to end by itself
-BAR = re.compile(r"\d+%\|")
-# glibc returns every large buffer to the system and takes it anew: costly for training on a CPU.
-ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "10000000000"}
-# How tools of this package and launchers are called from within.
-TOOL = str(Path(sys.executable).parent / "llava-corr")
-# One rank, wherever: steps are counted in dialogues, and a launcher takes every GPU that it finds.
-TRAIN = (str(Path(sys.executable).parent / "deepspeed"), "--num_gpus", "1", str(resource("scripts", "train.py")))
 MODEL = Path("model", "config.json")  # of a run: its model is written whole or not at all
+
+
+def as_value(text: str | Path) -> str:
+    """A path as the value of ``--set``, which is YAML: in quotes where it would be read as something else."""
+    try:
+        plain = yaml.safe_load(str(text)) == str(text)
+    except yaml.YAMLError:
+        plain = False
+    return str(text) if plain else json.dumps(str(text), ensure_ascii=False)
+
+
+def refuse_overrides(values: Iterable[str], kept: Mapping[str, str]) -> None:
+    """Refuses values of ``--set`` that the work itself gives to its stages.
+
+    Args:
+        kept: key, or section -> how to have it otherwise.
+
+    Raises:
+        StageError: one of them is set.
+    """
+    for value in values:
+        key = value.partition("=")[0].strip()
+        for name, mend in kept.items():
+            if key == name or key.startswith(f"{name}.") or name.startswith(f"{key}."):
+                raise StageError(f"--set {value}: {name} is given to every stage by the work itself", mend=mend)
 
 
 def overrides(values: Iterable[str]) -> list[str]:
@@ -82,10 +99,6 @@ def check_configurations(stages: Iterable[Stage]) -> None:
             known.add(key)
 
 
-class StageError(LlavaCorrError):
-    """A stage of long work ended with an error."""
-
-
 @dataclass
 class Stage:
     """One command; it counts as finished when ``done`` exists.
@@ -108,8 +121,14 @@ class Stage:
 
     def rests_on(self, other: Stage) -> bool:
         """Whether its command reads what ``other`` makes."""
-        read = (re.split("[=:]", word)[-1] for flag, word in pairwise(self.command) if flag != "--out")
-        return other.name in self.after or any(Path(word).is_relative_to(other.product) for word in read)
+        words = [word for flag, word in pairwise(self.command) if flag != "--out"]
+        read = (word[start:].strip('"') for word in words for start in _beginnings(word))
+        return other.name in self.after or any(Path(path).is_relative_to(other.product) for path in read)
+
+
+def _beginnings(word: str) -> list[int]:
+    """Where a path may begin in the word of a command: ``model:FOLDER``, ``data.train=FILE``."""
+    return [0, *(found.end() for found in re.finditer("[=:]", word))]
 
 
 @dataclass
@@ -143,7 +162,8 @@ def run_stages(
         before: called with each unfinished stage and what was spent so far.
 
     Raises:
-        StageError: a stage failed, a finished one was made by another command, or another call works in ``out``.
+        StageError: a stage failed or did not make what it should, a finished one was made by another command, another
+            call or a stage that it left works in ``out``, or its notes there are broken.
         KeyboardInterrupt: ended by SIGINT or SIGTERM; so was the stage that ran.
     """
     try:
@@ -152,10 +172,10 @@ def run_stages(
         raise StageError(
             f"cannot be a folder: {cause.strerror}", where=str(out), mend="choose another --out"
         ) from cause
-    with _alone(out), _ended_like_ctrl_c():
-        facts = _read(out / "stages.json")
-        spent = Spent(facts.get("stage_seconds", {}), facts.get("peak_memory_gb", {}))
-        commands, ends = _read(out / "commands.json"), _read(out / "ends.json")
+    with _alone(out) as lock, _ended_like_ctrl_c():
+        facts = _read(out / "stages.json", dict[str, Any])
+        spent = Spent(*(_checked(facts.get(key, {}), dict[str, float], out / "stages.json") for key in _SPENT))
+        commands, ends = _read(out / "commands.json", dict[str, str]), _read(out / "ends.json", dict[str, _End])
         count = len(plan())
         for number in range(count):
             stages = plan()
@@ -172,7 +192,13 @@ def run_stages(
             if commands.pop(stage.name, None):  # it had ended: what it takes is counted from nothing
                 write_json(out / "commands.json", commands)
                 spent.forget(stage.name)
-            _run(stage, label, out, spent)
+            _run(stage, label, out, spent, lock)
+            if not stage.done.exists():
+                raise StageError(
+                    f"{label} ended well, but did not make {stage.done}",
+                    where=str(log_of(out / "logs", stage.name)),
+                    mend="look into its log: its command may write elsewhere",
+                )
             commands[stage.name] = shlex.join(stage.command)
             ends[stage.name] = {"at": round(time.time(), 3), "rested_on": below}
             write_json(out / "ends.json", ends)
@@ -186,11 +212,11 @@ def _made_anew(noted: Mapping[str, Any], below: Mapping[str, float]) -> list[str
     return [] if then is None else [name for name, at in below.items() if then.get(name) != at]
 
 
-def _run(stage: Stage, label: str, out: Path, spent: Spent) -> None:
+def _run(stage: Stage, label: str, out: Path, spent: Spent, lock: int) -> None:
     """Runs one stage; what it takes is added to what earlier tries took."""
     started, memory = time.monotonic(), PeakMemory()
     try:
-        _follow(stage, label, out / "logs", memory)
+        follow(stage.name, stage.command, label, out / "logs", memory, lock)
     finally:
         spent.memory[stage.name] = max(memory.stop(), spent.memory.get(stage.name, 0.0))
         spent.seconds[stage.name] = round(time.monotonic() - started + spent.seconds.get(stage.name, 0.0), 1)
@@ -199,8 +225,9 @@ def _run(stage: Stage, label: str, out: Path, spent: Spent) -> None:
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keeps other calls out of the folder.
+def _alone(out: Path) -> Iterator[int]:
+    """Keeps other calls out of the folder; yields the file descriptor that does. Stages inherit it: one that goes on
+    after its call was killed keeps the next call out.
 
     Raises:
         StageError: one works there.
@@ -209,16 +236,16 @@ def _alone(out: Path) -> Iterator[None]:
         opened = (out / "lock").open("w")
     with opened as handle:
         try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process ends
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when its last holder ends
         except (BlockingIOError, PermissionError):
             raise StageError(
-                "another call works in this folder",
+                "another call, or a stage that one left, works in this folder",
                 where=str(out),
                 mend="wait for it, or end it, or choose another --out",
             ) from None
         except OSError as cause:
             logger.info("%s: this file system has no locks (%s); see that nobody else works there", out, cause)
-        yield
+        yield handle.fileno()
 
 
 @contextmanager
@@ -238,11 +265,31 @@ def _ended_like_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    value = read_json(path, StageError) if path.exists() else {}
-    if not isinstance(value, dict):
-        raise StageError("the file holds no JSON object", where=str(path), mend="remove that folder")
-    return value
+class _End(TypedDict):
+    """When a stage ended (seconds since 1970), and when those ended that it rests on."""
+
+    at: float
+    rested_on: NotRequired[dict[str, float]]
+
+
+_SPENT = ("stage_seconds", "peak_memory_gb")
+V = TypeVar("V")
+
+
+def _read(path: Path, kind: type[dict[str, V]]) -> dict[str, V]:
+    return _checked(read_json(path, StageError) if path.exists() else {}, kind, path)
+
+
+def _checked(value: Any, kind: type[V], path: Path) -> V:
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        raise StageError(
+            f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}",
+            where=str(path),
+            mend="remove that folder",
+        ) from cause
 
 
 def _check_same(stage: Stage, earlier: str) -> None:
@@ -255,113 +302,3 @@ def _check_same(stage: Stage, earlier: str) -> None:
             mend="choose another folder (--out), or remove this one; a folder that was moved or copied counts as "
             "another one",
         )
-
-
-def _follow(stage: Stage, label: str, logs: Path, memory: PeakMemory) -> None:
-    """Runs a stage; its progress bar is shown in one line, everything it prints goes to its log."""
-    path = logs / f"{re.sub(r'[^a-z0-9]+', '-', stage.name.lower()).strip('-')}.log"
-    environment = (
-        os.environ | ALLOCATOR | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    )
-    append_line(path, f"$ {shlex.join(stage.command)}")
-    _line(f"{label} ...")
-    process = subprocess.Popen(
-        _with_a_port(stage.command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=Path.cwd()
-    )
-    memory.watch(process.pid)
-    try:
-        for piece in _pieces(process):
-            if BAR.search(piece):
-                _line(f"{label}: {piece.strip()}")
-            else:
-                append_line(path, piece)
-        code = process.wait()
-    except BaseException:  # an interrupt, a full disk: no stage runs on alone
-        _end(process, launcher=stage.command[0] == TRAIN[0])
-        raise
-    if code:
-        _line("")
-        tail = "\n".join(path.read_text(encoding="utf-8").splitlines()[-15:])
-        raise StageError(
-            f"{label} ended with exit status {code}:\n{tail}", where=str(path), mend="mend that, then run it again"
-        )
-    _line(f"{label}: done")
-    sys.stderr.write("\n")
-
-
-def _with_a_port(command: Sequence[str]) -> Sequence[str]:
-    """A training beside another one on this machine needs a port of its own for its ranks to meet."""
-    if command[0] != TRAIN[0]:
-        return command
-    with socket.socket() as found:
-        found.bind(("", 0))  # the system gives a free one
-        return [command[0], "--master_port", str(found.getsockname()[1]), *command[1:]]
-
-
-def _end(process: subprocess.Popen[bytes], *, launcher: bool) -> None:
-    """Ends a stage and waits until the last of its processes is gone: a training takes its step to the end and saves.
-
-    Args:
-        launcher: DeepSpeed's, which dies of SIGTERM and leaves its own child, and the ranks, alone. That child passes
-            one SIGTERM on; a second one would end the ranks before they have saved.
-    """
-    with suppress(subprocess.TimeoutExpired):  # at a terminal, Ctrl-C has reached the stage as well
-        process.wait(INTERRUPTED)
-    with suppress(psutil.NoSuchProcess):
-        stage = psutil.Process(process.pid)
-        for member in stage.children() if launcher else [stage]:
-            member.terminate()
-    for _ in _pieces(process):  # what nobody reads would break, or block, those that still write
-        pass
-    process.wait()
-
-
-class PeakMemory:
-    """The most memory that a process and its children hold together (pages that they share count for each), looked up
-    twice a second."""
-
-    def __init__(self) -> None:
-        self.peak, self._over = 0, threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def watch(self, pid: int) -> None:
-        self._thread = threading.Thread(target=self._watch, args=(pid,), daemon=True)
-        self._thread.start()
-
-    def _watch(self, pid: int) -> None:
-        while not self._over.wait(0.5):
-            total = 0
-            with suppress(psutil.Error):
-                family = [psutil.Process(pid)]
-                for member in [*family, *family[0].children(recursive=True)]:
-                    with suppress(psutil.Error):
-                        total += member.memory_info().rss
-            self.peak = max(self.peak, total)
-
-    def stop(self) -> float:
-        """Ends the watch; the peak in GB."""
-        self._over.set()
-        if self._thread:
-            self._thread.join()
-        return round(self.peak / 1e9, 2)
-
-
-def _pieces(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """What a process prints, cut at line ends and at the carriage returns of progress bars."""
-    assert process.stdout is not None
-    pending = b""
-    while chunk := os.read(process.stdout.fileno(), 65536):
-        *complete, pending = re.split(rb"[\r\n]+", pending + chunk)
-        yield from (piece.decode("utf-8", "replace") for piece in complete if piece.strip())
-    if pending.strip():
-        yield pending.decode("utf-8", "replace")
-
-
-def _line(text: str) -> None:
-    """Rewrites the progress line; where output is not a terminal, only whole steps are written."""
-    if sys.stderr.isatty():
-        width = os.get_terminal_size(sys.stderr.fileno()).columns
-        sys.stderr.write(f"\r\x1b[2K{text[: width - 1]}")
-        sys.stderr.flush()
-    elif text.endswith(("...", "done")):
-        sys.stderr.write(text + ("\n" if text.endswith("...") else ""))

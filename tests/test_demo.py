@@ -11,7 +11,8 @@ import time
 import psutil
 import pytest
 
-from llava_corr import demo, stages
+from llava_corr import demo, stage_process, stages
+from llava_corr.config import load_config
 from llava_corr.errors import LlavaCorrError
 
 
@@ -171,14 +172,14 @@ def test_every_try_stands_in_the_log(tmp_path, planned):
 
 def test_a_folder_serves_one_call_at_a_time(tmp_path, planned):
     code = (
-        "import fcntl, sys, time; h = open(sys.argv[1], 'w'); fcntl.lockf(h, fcntl.LOCK_EX); print(flush=True); "
+        "import fcntl, sys, time; h = open(sys.argv[1], 'w'); fcntl.flock(h, fcntl.LOCK_EX); print(flush=True); "
         "time.sleep(60)"
     )
     (tmp_path / "out").mkdir()
     other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "out" / "lock")], stdout=subprocess.PIPE)
     other.stdout.readline()
     planned(stage(tmp_path, "one", writes(tmp_path)))
-    with pytest.raises(stages.StageError, match="another call works in this folder"):
+    with pytest.raises(stages.StageError, match="another call, or a stage that one left, works in this folder"):
         demo.run(arguments(tmp_path))
     other.kill()
     other.communicate()
@@ -221,24 +222,91 @@ def test_no_stage_runs_on_after_an_interrupt(tmp_path, ended_by):
     assert "long" in json.loads((tmp_path / "stages.json").read_text())["stage_seconds"]  # counts with the next try
 
 
+def test_a_stage_that_a_killed_call_left_keeps_the_next_one_out(tmp_path, planned):
+    (tmp_path / "out").mkdir()
+    code = INTERRUPTED.replace("out = Path(sys.argv[1])", "out = Path(sys.argv[1]) / 'out'")
+    caller = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL)
+    pid, patience = tmp_path / "out" / "pid", time.monotonic() + 60
+    while not (pid.exists() and pid.read_text()) and time.monotonic() < patience:
+        time.sleep(0.05)
+    caller.kill()
+    caller.wait()
+    left = psutil.Process(int(pid.read_text()))
+    planned(stage(tmp_path, "one", writes(tmp_path)))
+    with pytest.raises(stages.StageError, match="a stage that one left"):
+        demo.run(arguments(tmp_path))
+    left.kill()
+    psutil.wait_procs([left], timeout=30)
+    assert demo.run(arguments(tmp_path)) == 0
+
+
+def test_a_stage_that_makes_something_else_is_named(tmp_path, planned):
+    planned(stage(tmp_path, "one", "print('well')"), stage(tmp_path, "two", writes(tmp_path, "two.txt"), "two.txt"))
+    with pytest.raises(stages.StageError, match=r"(?s)\[1/2\] one ended well, but did not make .*made\.txt.*one\.log"):
+        demo.run(arguments(tmp_path))
+    assert not (tmp_path / "out" / "two.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ends.json", '{"one": {}}'),
+        ("ends.json", "[]"),
+        ("stages.json", '{"stage_seconds": null}'),
+        ("stages.json", '{"peak_memory_gb": {"one": "x"}}'),
+        ("commands.json", '{"one": 1}'),
+    ],
+)
+def test_broken_notes_are_named(tmp_path, planned, name, text):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text(text)
+    planned(stage(tmp_path, "one", writes(tmp_path)))
+    with pytest.raises(stages.StageError, match=f"(?s)where: .*{name}"):
+        demo.run(arguments(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a b", "a #b", "a: b", "1e5", "lr=0.1", "model:x", "[a]", '"', "null"])
+def test_folders_of_any_name_are_values(tmp_path, name):
+    path = tmp_path / name if name != "null" else name
+    config = load_config("tiny/calico.yaml", [f"output_dir={stages.as_value(path)}"])
+    assert config.output_dir == str(path)
+    assert stages.as_value("/plain/path") == "/plain/path", "commands are read by people"
+
+
+def test_stages_rest_on_folders_of_any_name(tmp_path):
+    args = arguments(tmp_path)
+    args.out = tmp_path / "a: lr=0.1 #b"
+    plan = {s.name: s for s in demo.plan(args)}
+    assert plan["train: calico"].rests_on(plan["features: calico"])
+    assert plan["features: calico"].rests_on(plan["data: train"])
+    assert not plan["train: calico"].rests_on(plan["features: blind"])
+
+
+@pytest.mark.parametrize("value", ["name=x", "output_dir=/x", "data.train=x", "data={train: x}", "data.features=x"])
+def test_what_the_demo_gives_its_stages_is_not_overridden(tmp_path, value):
+    with pytest.raises(stages.StageError, match="is given to every stage"):
+        demo.run(arguments(tmp_path, "--set", value))
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_training_has_a_port_of_its_own():
-    command = (*stages.TRAIN, "--config", "x.yaml")
+    command = (*stage_process.TRAIN, "--config", "x.yaml")
     ports = set()
     for _ in range(2):
-        launcher, flag, port, *rest = stages._with_a_port(command)
+        launcher, flag, port, *rest = stage_process._with_a_port(command)
         assert (launcher, flag, tuple(rest)) == (command[0], "--master_port", command[1:])
         with socket.socket() as free:
             free.bind(("", int(port)))
             ports.add(int(port))
     assert 29500 not in ports  # the launcher's default
-    assert stages._with_a_port((stages.TOOL, "world")) == (stages.TOOL, "world")
+    assert stage_process._with_a_port((stage_process.TOOL, "world")) == (stage_process.TOOL, "world")
 
 
 def test_peak_memory_counts_children(tmp_path):
     inner = "x = bytearray(200_000_000); import time; time.sleep(2)"
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
     process = subprocess.Popen([sys.executable, "-c", outer])
-    peak = stages.PeakMemory()
+    peak = stage_process.PeakMemory()
     peak.watch(process.pid)
     process.wait()
     assert 0.2 <= peak.stop() < 0.6

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ..errors import ReportError
-from ..files import read_json, read_text
 from ..report.scores_file import ScoresFile, read_scores, rests_on
-from .order import FOLDER
-from .rows import ROWS
+from .order import CLAIMS, claimed, noise_file
+from .rows import BASELINE_ROWS, MAIN, ROWS
+from .stored import RunFacts, config_of, log_of, read_as
 
 # Where things lie.
 PLACES = ("output_dir", "data.train", "data.validation", "data.features")
@@ -21,12 +17,14 @@ PLACES = ("output_dir", "data.train", "data.validation", "data.features")
 OWN = ("name", "model", "data.blind", "training.trainable", "training.save_steps", *PLACES)
 OWN_ROW = ("training", "prediction")
 ORDER, DIALOGUES, STEPS = "the order of the dialogues", "the dialogues of a step", "the number of steps"
+SAMPLES, WEIGHTS = "the training samples", "the weights they start from"
+ROUNDING = 1e-9
 
 
 def faults(out: Path, scored: Mapping[str, Sequence[str]]) -> list[str]:
     """What makes rows incomparable, one line each: what differs from Calico of the same seed, or between Calico's
     seeds, and should not; alignments that differ from one another; runs that are missing; comparisons with other
-    answers.
+    answers, or with another row than they should be; other rules of scoring.
 
     Args:
         out: folder of the reproduction.
@@ -36,16 +34,22 @@ def faults(out: Path, scored: Mapping[str, Sequence[str]]) -> list[str]:
         ReportError: a file of a run cannot be read.
     """
     names = {f"{row}-{seed}": row for row, seeds in scored.items() for seed in seeds if seed}
-    known = {name: _facts(out, name) for name in names if _there(out, name)}
-    missing = [
-        f"nothing says how {name} was trained" for name, row in names.items() if row in ROWS and name not in known
-    ]
+    trained = {name: row for name, row in names.items() if row not in BASELINE_ROWS}
+    known = {name: _facts(out, name) for name in trained if _there(out, name)}
+    beside = {name: other for name in trained if (other := f"calico-{name.rpartition('-')[2]}") != name}
+    missing = sorted({*trained, *beside.values()} - known.keys())
     calico = [f"calico-{seed}" for seed in scored.get("calico", ()) if f"calico-{seed}" in known]
-    found = [
-        f"{name} and calico-{seed} differ in {fact}"
+    found = [f"nothing says how {name} was trained" for name in missing]
+    found += [
+        f"{name} was trained with seed {facts['seed']}"
         for name, facts in known.items()
-        if name != f"calico-{(seed := name.rpartition('-')[2])}" and f"calico-{seed}" in known
-        for fact in _differing(facts, known[f"calico-{seed}"], OWN if names[name] in ROWS else (*OWN, *OWN_ROW))
+        if str(facts.get("seed")) != name.rpartition("-")[2]
+    ]
+    found += [
+        f"{name} and {other} differ in {fact}"
+        for name, other in beside.items()
+        if {name, other} <= known.keys()
+        for fact in _differing(known[name], known[other], OWN if names[name] in ROWS else (*OWN, *OWN_ROW))
     ]
     found += [
         f"{name} and {calico[0]} differ in {fact}"
@@ -53,7 +57,11 @@ def faults(out: Path, scored: Mapping[str, Sequence[str]]) -> list[str]:
         for fact in _differing(known[name], known[calico[0]])
         if fact not in ("seed", ORDER)
     ]
-    return [*missing, *found, *_alignments(out, list(known)), *_other_answers(out / "scores")]
+    if calico and _there(out, MAIN):
+        main = _facts(out, MAIN)
+        same = [fact for fact in (SAMPLES, WEIGHTS) if main[fact] == known[calico[0]][fact]]
+        found += [f"{MAIN} and {calico[0]} differ in {fact}" for fact in (SAMPLES, WEIGHTS) if fact not in same]
+    return [*found, *_alignments(out, list(known)), *_comparisons(out / "scores")]
 
 
 def _alignments(out: Path, names: Sequence[str]) -> list[str]:
@@ -68,25 +76,70 @@ def _alignments(out: Path, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _other_answers(scores: Path) -> list[str]:
-    """Comparisons with answers that are not those whose scores stand in the tables."""
+def compared_with(name: str) -> str | None:
+    """The run that the scores of a run on the pairs are to be compared with, by its name (``no_cem-0``)."""
+    row, _, seed = name.rpartition("-")
+    if name == f"{MAIN}-drawn":
+        return MAIN
+    return f"calico-{seed}" if seed.isdigit() and row != "calico" else None
+
+
+def _comparisons(scores: Path) -> list[str]:
+    """Comparisons with answers that are not those whose scores stand in the tables, or of other runs; differences that
+    are not those of their scores; rows that were scored by other rules than the first."""
     stand = {path.stem: read_scores(path) for path in sorted(scores.glob("*-*.json"))}
-    found = []
+    found: list[str] = []
     for name, file in stand.items():
-        found += _not_against(name, file, stand, test=name.rpartition("-")[2])
-    for path in sorted((scores / FOLDER).glob("*.json")):
-        file = read_scores(path)
-        found += _not_against(path.stem, file, stand, test="pairs")
-        if (own := stand.get(f"{file.name}-pairs")) and own.values() != file.values():
-            found.append(f"{path.stem} compares other answers of {file.name} than stand here")
+        run, _, test = name.rpartition("-")
+        found += _badly_compared(name, file, stand, test, compared_with(run) if test == "pairs" else None)
+    seeds = sorted({seed for name in stand if (seed := name.removesuffix("-pairs").rpartition("-")[2]).isdigit()})
+    for seed in seeds:
+        paths = [(claim.file(scores, seed), claim) for claim in CLAIMS if claim.better != "calico"]
+        for path, first, second in [
+            *((path, *claimed(claim, seed)) for path, claim in paths),
+            (noise_file(scores, seed), f"calico-{seed}", "calico-0"),
+        ]:
+            if path.exists():
+                file = read_scores(path)
+                found += _badly_compared(path.stem, file, stand, "pairs", second)
+                if file.name != first:
+                    found.append(f"{path.stem} holds scores of {file.name}")
+                elif (own := stand.get(f"{first}-pairs")) and own.values() != file.values():
+                    found.append(f"{path.stem} compares other answers of {first} than stand here")
+    rules = {name: _rules(file) for name, file in stand.items() if file.settings}
+    first_rules = next(iter(rules.values()), {})
+    changed = {name: [key for key in first_rules if own.get(key) != first_rules[key]] for name, own in rules.items()}
+    found += [f"{name} was scored by another rule: {', '.join(keys)}" for name, keys in changed.items() if keys]
     return found
 
 
-def _not_against(name: str, file: ScoresFile, stand: Mapping[str, ScoresFile], test: str) -> list[str]:
-    other = stand.get(f"{file.against.name}-{test}") if file.against else None
-    if other is None or rests_on(file, other):
-        return []
-    return [f"{name} compares with other answers of {other.name} than stand here"]
+def _badly_compared(
+    name: str, file: ScoresFile, stand: Mapping[str, ScoresFile], test: str, expected: str | None
+) -> Iterator[str]:
+    if file.against is None:
+        if expected:
+            yield f"{name} is not compared with {expected}"
+        return
+    if expected and file.against.name != expected:
+        yield f"{name} is compared with {file.against.name}, not with {expected}"
+        return
+    other = stand.get(f"{file.against.name}-{test}")
+    if other is not None and not rests_on(file, other):
+        yield f"{name} compares with other answers of {other.name} than stand here"
+    own, theirs = file.values(), file.against.columns
+    if any(
+        abs(own[task][metric] - theirs[task][metric] - difference.value) > ROUNDING
+        for task, differences in file.against.differences.items()
+        for metric, difference in differences.items()
+        if metric in own.get(task, {}) and metric in theirs.get(task, {})
+    ):
+        yield f"{name} notes other differences than its scores have"
+
+
+def _rules(file: ScoresFile) -> dict[str, Any]:
+    """How it was scored; the text model by its name, wherever it lies."""
+    model = str(file.settings.get("text_model"))
+    return file.settings | {"text_model": Path(model).name if Path(model).is_absolute() else model}
 
 
 def _there(out: Path, name: str) -> bool:
@@ -101,39 +154,37 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any], own: Sequence[s
 
 def commits(out: Path, names: Sequence[str]) -> list[str]:
     """The commits of the code that trained these runs; a "+" ends those with changes of their own."""
-    files = [file for name in names if (file := out / name / "run.json").exists()]
-    return sorted({str(read_json(file, ReportError).get("commit")) for file in files})
+    return sorted({str(read_as(RunFacts, out / name / "run.json").commit) for name in names if _there(out, name)})
 
 
 def _facts(out: Path, name: str) -> dict[str, Any]:
     """What a run shares with those that it is compared with."""
-    run = out / name
-    facts = read_json(run / "run.json", ReportError)
-    config = settings(run / "config.yaml")
+    facts = read_as(RunFacts, out / name / "run.json")
+    config = settings(out / name)
     size, count = (config.pop(f"training.{key}", 1) for key in ("batch_size", "gradient_accumulation"))
     aligned = out / f"{name}-align" / "run.json"  # then the row starts from what its own alignment made of the twins
-    begun = read_json(aligned, ReportError) if aligned.exists() else facts
+    begun = read_as(RunFacts, aligned) if aligned.exists() else facts
     return {
-        DIALOGUES: size * count * facts.get("world_size", 1),
+        DIALOGUES: size * count * facts.world_size,
         STEPS: config.pop("training.max_steps", None),
         **config,
-        "the training samples": _fingerprint(facts, "data.train"),
-        "the weights they start from": _fingerprint(begun, "model.weights"),
-        ORDER: _order(run / "train_log.jsonl"),
+        SAMPLES: _fingerprint(facts, "data.train"),
+        WEIGHTS: _fingerprint(begun, "model.weights"),
+        ORDER: _order(out / name),
     }
 
 
-def _fingerprint(facts: Mapping[str, Any], name: str) -> Any:
-    return facts.get("inputs", {}).get(name, {}).get("fingerprint")
+def _fingerprint(facts: RunFacts, name: str) -> str | None:
+    return facts.inputs[name].fingerprint if name in facts.inputs else None
 
 
-def settings(config: Path) -> dict[str, Any]:
-    """Every value of a configuration file, by its dotted key.
+def settings(run: Path) -> dict[str, Any]:
+    """Every value of a run's configuration, by its dotted key.
 
     Raises:
         ReportError: it cannot be read.
     """
-    return dict(_leaves(yaml.safe_load(read_text(config, ReportError))))
+    return dict(_leaves(config_of(run)))
 
 
 def _leaves(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -144,7 +195,10 @@ def _leaves(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, 
             yield f"{above}{name}", value
 
 
-def _order(log: Path) -> list[str]:
+def _order(run: Path) -> list[str]:
     """A number for the dialogues of every window of steps; of steps taken twice, after a restart, the last."""
-    rows = [json.loads(line) for line in read_text(log, ReportError).splitlines()] if log.exists() else []
-    return [order for _, order in sorted({row["step"]: row["order"] for row in rows if "order" in row}.items())]
+    return [order for _, order in sorted({row["step"]: row["order"] for row in log_of(run) if _ordered(row)}.items())]
+
+
+def _ordered(row: Mapping[str, Any]) -> bool:
+    return "order" in row and "step" in row

@@ -10,14 +10,27 @@ A row needs none but Calico of its seed; rows and seeds may be asked for one by 
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..config import load_config
+from ..experiment import ExperimentConfig
 from ..files import read_json, write_json
-from ..stages import MODEL, TOOL, TRAIN, Stage, StageError, check_configurations, overrides, run_stages, whole_number
+from ..stage_process import TOOL, TRAIN
+from ..stages import (
+    MODEL,
+    Stage,
+    StageError,
+    as_value,
+    check_configurations,
+    overrides,
+    refuse_overrides,
+    run_stages,
+    whole_number,
+)
 from ..training.cache_command import WHOLE
 from ..zoo.recipe import load_recipe
 from .order import CLAIMS, noise_file
@@ -27,7 +40,15 @@ logger = logging.getLogger(__name__)
 
 BASE = "tiny/calico.yaml"
 SAVED = 100  # steps that a row loses at most when it is killed
-
+# What --set may not change -> how to have it otherwise.
+GIVEN = {
+    "name": "rows have names of their own: --own-row",
+    "seed": "--seeds",
+    "output_dir": "--out",
+    "training.max_steps": "--steps, --align-steps, --main-steps",
+    "model.weights": "--zoo FOLDER",
+    **dict.fromkeys(("data.train", "data.validation", "data.features", "data.blind"), "leave it out"),
+}
 
 # test set -> what its MixedParts spec says besides the paper's
 TESTS: dict[str, dict[str, Any]] = {
@@ -70,13 +91,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if any(value.startswith("model.weights=") for value in args.set):
-        raise StageError("--set model.weights would not reach every row", mend="--zoo FOLDER")
+    refuse_overrides(args.set, GIVEN)
     check_configurations(plan(args))
+    _check_own_rows(args)
     write_specs(args.out)
     spent = run_stages(lambda: plan(args), args.out)
     logger.info("total %.1f min; scores are in %s; llava-corr tables makes the tables", spent.minutes, args.out)
     return 0
+
+
+def _check_own_rows(args: argparse.Namespace) -> None:
+    """Rows of a user's own change nothing that all rows share, or that the work gives them.
+
+    Raises:
+        StageError: one does.
+    """
+    for name, row in own_rows(args.own_row).items():
+        plain, own = (load_config([BASE, *overlays], args.set) for overlays in ((), row.overlays))
+        changed = [key for key in (*GIVEN, "data") if key != "name" and _value(plain, key) != _value(own, key)]
+        if _dialogues(plain) != _dialogues(own):
+            changed.append(f"the dialogues of a step ({_dialogues(own)} instead of {_dialogues(plain)})")
+        if changed:
+            raise StageError(
+                f"--own-row {name} changes what all rows share: {', '.join(changed)}",
+                where=", ".join(row.overlays),
+                mend="leave that out of its files; " + ", ".join(GIVEN[key] for key in changed if key in GIVEN),
+            )
+
+
+def _value(config: ExperimentConfig, key: str) -> Any:
+    return functools.reduce(getattr, key.split("."), config)
+
+
+def _dialogues(config: ExperimentConfig) -> int:
+    return config.training.batch_size * config.training.gradient_accumulation
 
 
 def write_specs(out: Path) -> None:
@@ -149,10 +197,10 @@ def _single_pictures(args: argparse.Namespace) -> Path:
 
 def _sets(args: argparse.Namespace, *own: str) -> list[str]:
     values = [
-        f"data.train={_training_samples(args)}",
-        f"data.features={args.out / 'features'}",
-        f"output_dir={args.out}",
-        f"model.weights={args.zoo}",
+        f"data.train={as_value(_training_samples(args))}",
+        f"data.features={as_value(args.out / 'features')}",
+        f"output_dir={as_value(args.out)}",
+        f"model.weights={as_value(args.zoo)}",
         f"training.save_steps={SAVED}",
         *args.set,
         *own,
@@ -163,7 +211,7 @@ def _sets(args: argparse.Namespace, *own: str) -> list[str]:
 def _features(args: argparse.Namespace, name: str, *own: str) -> Stage:
     """Of every training picture, as all towers see it: rows without DINOv2 leave its features alone."""
     folder, single = args.out / name, _single_pictures(args)
-    sets = _sets(args, f"data.features={folder}", f"data.validation={single}", *own)
+    sets = _sets(args, f"data.features={as_value(folder)}", f"data.validation={as_value(single)}", *own)
     command = [TOOL, "cache", "--config", BASE, *sets]
     return Stage(name, command, folder / WHOLE)
 
@@ -206,9 +254,9 @@ def _row(args: argparse.Namespace, key: str, row: Row, seed: int) -> list[Stage]
     stages = []
     if row.aligned:
         stages.append(_align(args, name, row, seed, batches))
-        own.append(f"model.weights={args.out / f'{name}-align' / 'model'}")
+        own.append(f"model.weights={as_value(args.out / f'{name}-align' / 'model')}")
     if row.blind:
-        own += ["data.blind=true", f"data.features={args.out / 'features-blind'}"]
+        own += ["data.blind=true", f"data.features={as_value(args.out / 'features-blind')}"]
     stages.append(_training(name, [BASE, *row.overlays], _sets(args, *own), args.out / name))
     return [*stages, *_answers(args, name, "pairs", None if key == "calico" else f"calico-{seed}")]
 
@@ -247,8 +295,12 @@ def _comparisons(args: argparse.Namespace) -> list[Stage]:
 def _align(args: argparse.Namespace, name: str, row: Row, seed: int, batches: Sequence[str]) -> Stage:
     """The new projection alone learns on single pictures with captions."""
     own = [f"name={name}-align", f"seed={seed}", f"training.max_steps={args.align_steps}", "training.lora=null"]
-    own += ["training.trainable=[visual_tokens.projection]", f"model.weights={args.zoo}", "data.picture_groups=1"]
-    own += ["training.learning_rate=1.0e-3", f"data.train={_single_pictures(args)}", *batches]
+    own += [
+        "training.trainable=[visual_tokens.projection]",
+        f"model.weights={as_value(args.zoo)}",
+        "data.picture_groups=1",
+    ]
+    own += ["training.learning_rate=1.0e-3", f"data.train={as_value(_single_pictures(args))}", *batches]
     return _training(f"{name}-align", [BASE, *row.overlays], _sets(args, *own), args.out / f"{name}-align")
 
 

@@ -8,7 +8,7 @@ machine's paths.
 
 from __future__ import annotations
 
-import shutil
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,45 +16,63 @@ from typing import Any
 import yaml
 
 from ..errors import ReportError
-from ..files import read_json, read_text, write_json, write_lines
-from ..report.scores_file import read_scores
+from ..files import file_hash, read_json, read_text, write_json, write_lines
+from ..report.scores_file import ScoresFile, read_scores
 from .checks import PLACES, settings
 from .images import STORED, by_images
+from .order import FOLDER
+from .rows import MAIN
+from .stored import Consistency, RunFacts, config_of, log_of, read_as, size_of, stages_of
 
+logger = logging.getLogger(__name__)
 # Of run.json: what makes rows comparable and what they cost.
 FACTS = ("commit", "seed", "python", "versions", "processor", "world_size", "steps", "trainable_parameters")
 CONSISTENCY = ("swap", "partner")  # checks beside the rows' scores
 PLACE = "runs/reproduce"  # how the reproduction's folder is called here, wherever it was
 WITHOUT = {"columns": {"__all__": {"__all__": {"per_sample"}}}}
+LOG = "train_log.jsonl"
 
 
 def gather(out: Path, evidence: Path) -> Path:
-    """Adds what a reproduction's tables rest on to ``evidence``, and returns it; rows that it has are replaced.
+    """Adds what a reproduction's tables rest on to ``evidence``, and returns it; rows that it has are replaced. All is
+    read before anything is written.
 
     Args:
-        out: folder of ``llava-corr reproduce``, or such evidence.
+        out: folder of ``llava-corr reproduce``, or such evidence. Scores of answers that are being made anew stay
+            behind, with their runs.
 
     Raises:
-        ReportError: there are no scores, or the rows there rest on other samples or have another configuration (then
-            nothing is written), or a file cannot be read.
+        ReportError: there are no scores, or the rows there rest on other samples or have another configuration, or a
+            file cannot be read; then nothing is written.
     """
     if out.resolve() == evidence.resolve():
         return evidence
     _check_scores(out / "scores", evidence / "scores")
-    runs = list(_scored_runs(out))
+    behind = _under_way(out)
+    runs = [run for run in _scored_runs(out) if run.name.removesuffix("-align") not in behind]
     for run in runs:
         _check_configuration(run, evidence / run.name)
+    found: dict[Path, Any] = {}
     for path in sorted((out / "scores").rglob("*.json")):
-        write_json(
-            evidence / path.relative_to(out), without_samples(path) if path.stem in CONSISTENCY else _scores(path)
-        )
+        if path.stem in CONSISTENCY:
+            kept = MAIN not in behind
+            value = without_samples(path)
+        else:
+            kept = not behind & _runs_of(path)
+            value = _scores(path)
+        if kept:
+            found[evidence / path.relative_to(out)] = value
     for run in runs:
-        _gather_run(run, evidence / run.name)
-    if images := by_images(out):
-        write_json(evidence / STORED, images)
-    if (out / "stages.json").exists():
-        then, now = _stages(evidence), _stages(out)
-        write_json(evidence / "stages.json", {key: then[key] | value for key, value in now.items()})
+        found |= _run_files(run, evidence / run.name)
+    images = {} if MAIN in behind else by_images(out)
+    then, now = stages_of(evidence).model_dump(), stages_of(out).model_dump()
+    found[evidence / "stages.json"] = {key: then[key] | value for key, value in now.items()}
+    if (evidence / STORED).exists() and evidence / "scores" / f"{MAIN}-pairs.json" in found:
+        (evidence / STORED).unlink()  # of other answers
+    if images:
+        found[evidence / STORED] = images
+    for path, value in found.items():
+        write_json(path, value) if path.suffix == ".json" else write_lines(path, value)
     return evidence
 
 
@@ -64,20 +82,48 @@ def without_samples(path: Path) -> dict[str, Any]:
     Raises:
         ReportError: it cannot be read.
     """
-    found = {key: value for key, value in read_json(path, ReportError).items() if key != "files"}
-    tasks = found["tasks"].items()
-    found["tasks"] = {
-        task: {name: score | {"per_sample": None} for name, score in scores.items()} for task, scores in tasks
-    }
-    return found
+    exclude: Any = {"files": True, "findings": True, "tasks": {"__all__": {"__all__": {"per_sample"}}}}
+    return read_as(Consistency, path).model_dump(mode="json", exclude=exclude)
 
 
 def _scores(path: Path) -> dict[str, Any]:
     """The scores of a row, their files by name."""
     found: dict[str, Any] = read_scores(path).model_dump(mode="json", exclude=WITHOUT)
-    for key in ("samples", "predictions"):
-        found[key]["path"] = Path(found[key]["path"]).name
+    files = [found["samples"], found["predictions"], (found["against"] or {}).get("predictions")]
+    for file in files:
+        if file:
+            file["path"] = Path(file["path"]).name
+    model = found["settings"].get("text_model")
+    if model and Path(model).is_absolute():
+        found["settings"]["text_model"] = Path(model).name
     return found
+
+
+def _runs_of(path: Path) -> set[str]:
+    """The runs whose answers a file of scores is about."""
+    file = read_scores(path)
+    name = path.stem.rpartition("-")[0]
+    names = {file.name, file.against.name if file.against else ""} if path.parent.name == FOLDER else {name}
+    return {run.removesuffix("-drawn") for run in names}
+
+
+def _under_way(out: Path) -> set[str]:
+    """Runs of which scores are there, but not their answers, or other ones: they are being made anew."""
+    if not (out / "commands.json").exists():  # evidence, which has no answers
+        return set()
+    behind = set()
+    for path in sorted((out / "scores").glob("*-*.json")):
+        name, _, test = path.stem.rpartition("-")
+        run = out / name.removesuffix("-drawn")
+        answers = run / ("drawn.jsonl" if name.endswith("-drawn") else f"{test}.jsonl")
+        if (run / "run.json").exists() and not _holds(answers, read_scores(path)):
+            logger.warning("%s stays behind: %s are not the answers of these scores", path, answers)
+            behind.add(run.name)
+    return behind
+
+
+def _holds(answers: Path, scores: ScoresFile) -> bool:
+    return answers.exists() and scores.predictions.sha256 in (None, file_hash(answers, ReportError))
 
 
 def _scored_runs(out: Path) -> Iterator[Path]:
@@ -88,15 +134,21 @@ def _scored_runs(out: Path) -> Iterator[Path]:
             yield facts.parent
 
 
-def _gather_run(run: Path, target: Path) -> None:
+def _run_files(run: Path, target: Path) -> dict[Path, Any]:
+    """What is kept of a run: path -> JSON value or lines."""
+    known = read_as(RunFacts, run / "run.json")
     facts = read_json(run / "run.json", ReportError)
-    inputs = {key: {"fingerprint": value.get("fingerprint")} for key, value in facts.get("inputs", {}).items()}
-    write_json(target / "run.json", {key: facts[key] for key in FACTS if key in facts} | {"inputs": inputs})
-    config = yaml.safe_load(read_text(run / "config.yaml", ReportError))
+    kept = {key: facts[key] for key in FACTS if key in facts}
+    inputs = {key: {"fingerprint": value.fingerprint} for key, value in known.inputs.items()}
+    config = config_of(run)
     text = yaml.safe_dump(_moved(config, config.get("output_dir", "")), sort_keys=False, width=120)
-    write_lines(target / "config.yaml", text.splitlines())
-    if (run / "train_log.jsonl").exists():
-        shutil.copyfile(run / "train_log.jsonl", target / "train_log.jsonl")
+    found: dict[Path, Any] = {
+        target / "run.json": kept | {"inputs": inputs, "size": size_of(run).model_dump()},
+        target / "config.yaml": text.splitlines(),
+    }
+    if log_of(run):
+        found[target / LOG] = read_text(run / LOG, ReportError).splitlines()
+    return found
 
 
 def _moved(value: Any, root: str) -> Any:
@@ -115,8 +167,9 @@ def _check_scores(new: Path, old: Path) -> None:
     if not any(new.glob("*-*.json")):
         raise ReportError("no scores", where=str(new), mend="run llava-corr reproduce first")
     truths: dict[str, dict[str, Path]] = {}
-    for path in [*sorted(old.glob("*-*.json")), *sorted(new.glob("*-*.json"))]:
-        known = truths.setdefault(path.stem.rpartition("-")[2], {})
+    for path in [*_scored_files(old), *_scored_files(new)]:
+        test = "pairs" if path.parent.name == FOLDER else path.stem.rpartition("-")[2]
+        known = truths.setdefault(test, {})
         known.setdefault(read_scores(path).truth, path)
         if len(known) > 1:
             raise ReportError(
@@ -126,11 +179,15 @@ def _check_scores(new: Path, old: Path) -> None:
             )
 
 
+def _scored_files(scores: Path) -> list[Path]:
+    return [*sorted(scores.glob("*-*.json")), *sorted((scores / FOLDER).glob("*.json"))]
+
+
 def _check_configuration(run: Path, target: Path) -> None:
     """A row is replaced by the same one only."""
     if not (target / "config.yaml").exists():
         return
-    then, now = settings(target / "config.yaml"), settings(run / "config.yaml")
+    then, now = settings(target), settings(run)
     moved = (*PLACES, "model.weights", "training.save_steps")
     if changed := [key for key in {**then, **now} if then.get(key) != now.get(key) and key not in moved]:
         raise ReportError(
@@ -138,10 +195,3 @@ def _check_configuration(run: Path, target: Path) -> None:
             where=str(target),
             mend="give the new one another name or seed, or another folder (--results), or remove the old one",
         )
-
-
-def _stages(folder: Path) -> dict[str, Any]:
-    """What stages took; the sum of the minutes is of no use where rows of several sittings meet."""
-    path = folder / "stages.json"
-    found = read_json(path, ReportError) if path.exists() else {}
-    return {key: found.get(key, {}) for key in ("stage_seconds", "peak_memory_gb")}

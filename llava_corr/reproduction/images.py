@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ReportError
-from ..files import read_json
 from ..metrics.intervals import percentile_interval, resample_weights, resampled_ratio
 from ..record_files import SamplesFile
 from ..report.scores_file import read_scores
+from .stored import ByImages, read_as, size_of, stages_of
 
 SCORE, RESAMPLES = "mIoU_strict", 1000
 TESTS = ("pairs", "sets")
@@ -25,9 +25,15 @@ def by_images(out: Path, row: str = "main") -> dict[str, Any]:
 
     Args:
         out: folder of the reproduction; tests that were not scored, or whose samples are not there, are left out.
+            Without the run there is nothing.
+
+    Raises:
+        ReportError: a sample was scored that is not among the samples, or a file cannot be read.
     """
     if (out / STORED).exists():
-        return read_json(out / STORED, ReportError)
+        return {count: row.model_dump(mode="json") for count, row in read_as(dict[str, ByImages], out / STORED).items()}
+    if not (out / row / "config.yaml").exists():
+        return {}
     values: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for test in TESTS:
         path, samples = out / "scores" / f"{row}-{test}.json", out / "data" / test / "test.jsonl"
@@ -36,9 +42,15 @@ def by_images(out: Path, row: str = "main") -> dict[str, Any]:
             counts = {sample.id: len(sample.images) for sample in SamplesFile(samples)}
             for task, columns in scores.columns.items():
                 for sample, value in ((columns[SCORE].per_sample or {}) if SCORE in columns else {}).items():
+                    if sample not in counts:
+                        raise ReportError(
+                            f"{sample!r} was scored and is no sample",
+                            where=str(samples),
+                            mend="score the answers to these samples, or put those that were scored there",
+                        )
                     values[counts[sample]][task].append(value)
     return {
-        str(count): _cost(out / row / "config.yaml", count) | {"tasks": {t: _mean(v) for t, v in tasks.items()}}
+        str(count): _cost(out / row, count) | {"tasks": {t: _mean(v) for t, v in tasks.items()}}
         for count, tasks in sorted(values.items())
     }
 
@@ -49,18 +61,15 @@ def _mean(values: list[float]) -> dict[str, Any]:
     return {"value": float(found.mean()), "interval": percentile_interval(draws), "n": len(values)}
 
 
-def _cost(config: Path, images: int) -> dict[str, Any]:
+def _cost(run: Path, images: int) -> dict[str, Any]:
     """Of a question about ``images`` pictures with two masks in each; frozen towers included."""
-    from ..config import load_config
-    from ..models.sizes import measure
-
-    size = measure(load_config(config), images=images, masks=2 * images).to_json()
-    return {"tokens": images * size["tokens_per_image"], "teraflops": size["teraflops_per_sample"]}
+    size = size_of(run, images=images)
+    return {"tokens": images * size.tokens_per_image, "teraflops": size.teraflops}
 
 
 def seconds_a_sample(out: Path, row: str, test: str) -> float | None:
     """Of answering; all tries together."""
-    stages, scores = out / "stages.json", out / "scores" / f"{row}-{test}.json"
-    spent = read_json(stages).get("stage_seconds", {}).get(f"predict: {row} {test}") if stages.exists() else None
+    scores = out / "scores" / f"{row}-{test}.json"
+    spent = stages_of(out).stage_seconds.get(f"predict: {row} {test}")
     count = read_scores(scores).samples.count if scores.exists() else None
     return spent / count if spent is not None and count else None

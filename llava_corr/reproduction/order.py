@@ -51,6 +51,11 @@ CLAIMS = (
 )
 
 
+def claimed(claim: Claim, seed: str | int) -> tuple[str, str]:
+    """The two runs of a claim."""
+    return f"{claim.better}-{seed}", f"{claim.worse}-{seed}"
+
+
 def noise_file(scores: Path, seed: str | int) -> Path:
     """The comparison of Calico's seed with its seed 0: rows that differ in nothing else."""
     return scores / FOLDER / f"calico-{seed}.json"
@@ -71,26 +76,43 @@ def order(scores: Path, seeds: Sequence[str]) -> list[dict[str, Any]]:
     a verdict, the difference between Calico's own seeds."""
     found = []
     for claim in CLAIMS:
-        files = [file for seed in seeds if (file := claim.file(scores, seed)).exists()]
-        if files:
-            results = _results(files, -1 if claim.better == "calico" else 1)
+        scored = [s for s in seeds if all((scores / f"{name}-pairs.json").exists() for name in claimed(claim, s))]
+        results = _results(
+            [claim.file(scores, seed) for seed in scored], [claimed(claim, seed) for seed in scored], claim.better
+        )
+        if any(value is not None for values in results.values() for value, _ in values):
             said = {name: verdict([i for _, i in values], "confirmed", "denied") for name, values in results.items()}
             facts = {"better": claim.better, "worse": claim.worse, "paper": claim.paper}
             found.append({**facts, "of_each_seed": results, "verdicts": said})
     for seed in seeds:
         if (file := noise_file(scores, seed)).exists():
             pair = {"better": f"calico, seed {seed}", "worse": "calico, seed 0", "paper": None}
-            found.append({**pair, "of_each_seed": _results([file], 1), "verdicts": dict.fromkeys(METRICS, "")})
+            results = _results([file], [(f"calico-{seed}", "calico-0")], f"calico-{seed}")
+            found.append({**pair, "of_each_seed": results, "verdicts": dict.fromkeys(METRICS, "")})
     return found
 
 
-def _results(files: Sequence[Path], sign: int) -> dict[str, list[Any]]:
-    """Differences in favour of the first row, and their intervals, one a seed."""
-    found: dict[str, list[Any]] = {metric: [] for metric in METRICS}
-    for file in files:
-        against = read_scores(file).against
+def _results(
+    files: Sequence[Path], pairs: Sequence[tuple[str, str]], better: str
+) -> dict[str, list[tuple[float | None, Any]]]:
+    """Differences in favour of the better row, and their intervals, one a seed; (None, None) of a seed whose file does
+    not compare the two.
+
+    Args:
+        pairs: the runs that each file is to compare, the better one first.
+        better: the row that differences are in favour of; a file of Calico's rivals has them the other way round.
+    """
+    found: dict[str, list[tuple[float | None, Any]]] = {metric: [] for metric in METRICS}
+    for file, pair in zip(files, pairs, strict=True):
+        own, other = reversed(pair) if better == "calico" else pair
+        scores = read_scores(file) if file.exists() else None
+        against = scores.against if scores and scores.name == own else None
+        mean = against.differences.get("mean", {}) if against and against.name == other else {}
+        sign = -1 if better == "calico" else 1
         for metric in METRICS:
-            if against and (difference := against.differences["mean"].get(metric)):
+            if (difference := mean.get(metric)) is None:
+                found[metric].append((None, None))
+            else:
                 ends = difference.interval and sorted(sign * end for end in difference.interval)
-                found[metric].append([sign * difference.value + 0.0, ends])
+                found[metric].append((sign * difference.value + 0.0, ends))
     return found

@@ -41,6 +41,7 @@ ROWS = {
     "blind": Row(blind=True),
 }
 MAIN, BASELINES = "main", "baselines"
+BASELINE_ROWS = ("cascade", "label-set-all-parts", "label-set-main-object", "prior-only")  # what BASELINES scores
 CHOICES = (MAIN, *ROWS, BASELINES)
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -54,10 +55,11 @@ def own_rows(words: Sequence[str]) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for word in words:
         name, _, files = word.partition("=")
-        if not NAME.fullmatch(name) or name in CHOICES or name in found:
+        taken = (*CHOICES, *BASELINE_ROWS, *found)
+        if not NAME.fullmatch(name) or name in taken:
             raise StageError(
                 f"--own-row {word}: {name!r} cannot be the name of another row",
-                mend=f"small letters, digits and _, a letter first, and none of {', '.join((*CHOICES, *found))}",
+                mend=f"small letters, digits and _, a letter first, and none of {', '.join(taken)}",
             )
         overlays = tuple(file for file in files.split(",") if file)
         if not overlays:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ReportError
-from ..files import atomic_write, read_json, write_json
+from ..files import atomic_write, write_json
 from ..report.scores_file import ScoresFile, read_scores
-from .checks import commits, faults
+from .checks import commits, compared_with, faults
 from .evidence import CONSISTENCY, gather, without_samples
 from .images import by_images, seconds_a_sample
 from .order import METRICS, order, verdict
+from .stored import RunFacts, read_as, size_of, stages_of
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def collect(out: Path) -> dict[str, Any]:
             if len(seeds) > 1:
                 seeds.pop("", None)
     tests = {
-        test: {row: _row(seeds) | {"cost": _cost(out, row, seeds)} for row, seeds in rows.items()}
+        test: {row: _row(row, seeds) | {"cost": _cost(out, row, seeds)} for row, seeds in rows.items()}
         for test, rows in grouped.items()
     }
     checks = {name: out / "scores" / f"{name}.json" for name in CONSISTENCY}
@@ -106,21 +107,21 @@ def collect(out: Path) -> dict[str, Any]:
         "tests": tests,
         "consistency": said,
         "order": order(out / "scores", numbers),
-        "images": by_images(out) if (out / "main" / "config.yaml").exists() else {},
+        "images": by_images(out),
         "seconds_a_sample": {test: seconds_a_sample(out, "main", test) for test in tests},
         "commits": commits(out, trained),
         "faults": faults(out, {row: sorted(files) for row, files in pairs.items()}),
     }
 
 
-def _row(seeds: Mapping[str, ScoresFile]) -> dict[str, Any]:
+def _row(row: str, seeds: Mapping[str, ScoresFile]) -> dict[str, Any]:
     first = next(iter(seeds.values()))
     columns = {task: list(scores) for task, scores in first.columns.items()}
     return {
         "seeds": sorted(seeds),
         "scores": {task: {c: _mean(_values(seeds, task, c)) for c in names} for task, names in columns.items()},
         "intervals": {task: {c: _intervals(seeds, task, c) for c in names} for task, names in columns.items()},
-        "against": {task: {c: _verdict(seeds, task, c) for c in COLUMNS} for task in TASKS},
+        "against": {task: {c: _verdict(row, seeds, task, c) for c in COLUMNS} for task in TASKS},
     }
 
 
@@ -138,26 +139,27 @@ def _intervals(seeds: Mapping[str, ScoresFile], task: str, column: str) -> list[
     return [f.columns[task][column].interval for f in seeds.values() if column in f.columns.get(task, {})]
 
 
-def _verdict(seeds: Mapping[str, ScoresFile], task: str, column: str) -> dict[str, Any] | None:
-    found = [
-        f.against.differences[task][column]
-        for f in seeds.values()
-        if f.against and column in f.against.differences.get(task, {})
-    ]
-    if not found:
+def _verdict(row: str, seeds: Mapping[str, ScoresFile], task: str, column: str) -> dict[str, Any] | None:
+    """A seed that is not compared with what it should be says nothing, and leaves the others undecided."""
+    found = []
+    for seed, file in seeds.items():
+        against = file.against
+        fits = against is not None and against.name == compared_with(f"{row}-{seed}" if seed else row)
+        found.append(against.differences.get(task, {}).get(column) if against and fits else None)
+    there = [difference for difference in found if difference is not None]
+    if not there:
         return None
     return {
-        "difference": _mean([difference.value for difference in found]),
-        "of_each_seed": [[difference.value, difference.interval] for difference in found],
-        "verdict": verdict([difference.interval for difference in found], "better", "worse"),
+        "difference": _mean([difference.value for difference in there]),
+        "of_each_seed": [[d.value, d.interval] if d else [None, None] for d in found],
+        "verdict": verdict([d.interval if d else None for d in found], "better", "worse"),
     }
 
 
 def _cost(out: Path, row: str, seeds: Iterable[str]) -> dict[str, Any] | None:
     """Steps, seconds of training and of answering the pairs (all tries together), and what a pair takes; of a baseline
     the seconds alone."""
-    stages = out / "stages.json"
-    spent = read_json(stages, ReportError).get("stage_seconds", {}) if stages.exists() else {}
+    spent = stages_of(out).stage_seconds
     names = [f"{row}-{seed}" if seed else row for seed in seeds]
     cost = {
         f"{name}_seconds": _mean([spent[key] for run in (*names, row) if (key := f"{stage}: {run}{end}") in spent])
@@ -166,21 +168,12 @@ def _cost(out: Path, row: str, seeds: Iterable[str]) -> dict[str, Any] | None:
     names = [name for name in names if (out / name / "run.json").exists()]
     if not names:
         return cost if cost["predict_seconds"] is not None else None
-    facts = [read_json(out / name / "run.json", ReportError) for name in names]
+    facts = read_as(RunFacts, out / names[0] / "run.json")
     return cost | {
-        "steps": facts[0].get("steps"),
-        "trainable_parameters": facts[0].get("trainable_parameters"),
-        **_size(out / names[0] / "config.yaml"),
+        "steps": facts.steps,
+        "trainable_parameters": facts.trainable_parameters,
+        **size_of(out / names[0]).model_dump(),
     }
-
-
-def _size(config: Path) -> dict[str, Any]:
-    """Tokens of an image in the trunk, and TFLOPs of one forward over two images, frozen towers included."""
-    from ..config import load_config
-    from ..models.sizes import measure
-
-    size = measure(load_config(config)).to_json()
-    return {"tokens_per_image": size["tokens_per_image"], "teraflops": size["teraflops_per_sample"]}
 
 
 def markdown(found: Mapping[str, Any]) -> str:
@@ -262,7 +255,9 @@ def _differences(of_each_seed: Sequence[Any]) -> str:
     def span(interval: Sequence[float] | None) -> str:
         return f" [{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]" if interval else ""
 
-    return "; ".join(f"{100 * value:+.1f}{span(interval)}" for value, interval in of_each_seed)
+    return "; ".join(
+        "not compared" if value is None else f"{100 * value:+.1f}{span(interval)}" for value, interval in of_each_seed
+    )
 
 
 def _cell(values: Mapping[str, Any], task: str, column: str, *, spans: bool = False) -> str:

@@ -14,7 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..files import read_json, write_json
-from ..stages import MODEL, TOOL, TRAIN, Stage, StageError, check_configurations, overrides, run_stages
+from ..stage_process import TOOL, TRAIN
+from ..stages import (
+    MODEL,
+    Stage,
+    StageError,
+    as_value,
+    check_configurations,
+    overrides,
+    run_stages,
+)
 from ..training.cache_command import WHOLE
 from .recipe import ZooRecipe, check_sizes, load_recipe
 
@@ -61,6 +70,13 @@ def _one(args: argparse.Namespace) -> int:
     started = time.monotonic()
     recipe = load_recipe(args.config, args.set)
     check_recipe(recipe, args.out)
+    before = list(STAGES)[: list(STAGES).index(args.stage)]
+    if undone := [name for name in before if not _done(args.out, name).exists()]:
+        raise StageError(
+            f"the stage {args.stage} rests on {', '.join(undone)}, not done yet",
+            where=str(args.out),
+            mend="run them first; without --stage all are run in order",
+        )
     measured = work(recipe, args.out)
     keep_recipe(recipe, args.out)
     logger.info("%s: %s", args.stage, measured)
@@ -127,8 +143,9 @@ def plan(args: argparse.Namespace) -> list[Stage]:
         "--config", recipe.alignment,
         *overrides((
             f"name={ALIGNED}",
-            f"data.train={captions / 'train.jsonl'}", f"model.weights={out / 'start'}", f"output_dir={out}",
-            f"data.features={out / 'features'}", f"training.max_steps={recipe.align_steps}",
+            f"data.train={as_value(captions / 'train.jsonl')}", f"model.weights={as_value(out / 'start')}",
+            f"output_dir={as_value(out)}",
+            f"data.features={as_value(out / 'features')}", f"training.max_steps={recipe.align_steps}",
         )),
     ]  # fmt: skip
     return [

@@ -14,7 +14,7 @@ from llava_corr.files import write_json
 from llava_corr.record_files import samples_fingerprint, write_records, write_samples
 from llava_corr.reproduction import evidence, tables
 
-SHIFTS = {"calico": 0, "no_cam": 40, "no_cem": 2}
+SHIFTS = {"calico": 0, "neither": 40, "no_cem": 2}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,9 @@ def made(tmp_path_factory):
             score(*files, to, "--name", f"{row}-{seed}", *against, *named, resamples=20)
         order = out / "scores" / "order" / f"neither-no_cem-{seed}.json"
         order.parent.mkdir()
-        shutil.copy(out / "scores" / f"no_cam-{seed}-pairs.json", order)
+        files = (asked, root / "labels.npz", out / f"neither-{seed}" / "pairs.jsonl", order)
+        against = ["--against", out / f"no_cem-{seed}" / "pairs.jsonl", "--against-name", f"no_cem-{seed}"]
+        score(*files, "--name", f"neither-{seed}", *against, resamples=20)
         write_json(out / "stages.json", {"minutes": 1, "stage_seconds": {f"predict: no_cem-{seed} pairs": 60}})
         sittings.append(out)
     value = {"name": "iou", "value": 0.5, "interval": None, "n": 1, "convention": "c"}
@@ -80,7 +82,7 @@ def test_rows_of_two_machines_meet(sittings, tmp_path):
     found = tables.collect(kept)
     assert found["faults"] == []
     assert found == tables.collect(tmp_path / "whole")
-    assert found["tests"]["pairs"]["no_cam"]["seeds"] == ["0", "1"]
+    assert found["tests"]["pairs"]["neither"]["seeds"] == ["0", "1"]
     assert len(found["order"]) == 3
     assert evidence.gather(kept, kept) == kept
     assert tables.collect(evidence.gather(kept, tmp_path / "again")) == found
@@ -91,10 +93,10 @@ def test_it_holds_no_values_of_single_samples_and_no_paths_of_the_machine(made, 
     texts = {path: path.read_text() for path in kept.rglob("*") if path.is_file()}
     for word in ("/home", str(tmp_path), str(made[0].parent), "train.py"):
         assert not [path for path, text in texts.items() if word in text], word
-    scored = json.loads(texts[kept / "scores" / "no_cam-0-pairs.json"])["columns"]["mean"]["mIoU"]
+    scored = json.loads(texts[kept / "scores" / "neither-0-pairs.json"])["columns"]["mean"]["mIoU"]
     assert scored["value"] is not None
     assert "per_sample" not in scored
-    assert json.loads(texts[kept / "scores" / "partner.json"])["tasks"]["common_objects"]["iou"]["per_sample"] is None
+    assert "per_sample" not in json.loads(texts[kept / "scores" / "partner.json"])["tasks"]["common_objects"]["iou"]
     config = yaml.safe_load(texts[kept / "calico-0" / "config.yaml"])
     assert (config["output_dir"], config["data"]["train"]) == ("runs/reproduce", "runs/reproduce/data/train.jsonl")
 
@@ -106,9 +108,9 @@ def test_what_does_not_belong_is_refused_and_nothing_written(sittings, tmp_path)
     write_json(scores, json.loads(scores.read_text()) | {"truth": "others"})
     with pytest.raises(ReportError, match="different samples"):
         evidence.gather(sittings[1], kept)
-    config = sittings[0] / "no_cam-0" / "config.yaml"
+    config = sittings[0] / "neither-0" / "config.yaml"
     config.write_text(config.read_text().replace("max_steps: 2000", "max_steps: 7"))
-    with pytest.raises(ReportError, match=r"no_cam-0 is there with another configuration; .*training\.max_steps"):
+    with pytest.raises(ReportError, match=r"neither-0 is there with another configuration; .*training\.max_steps"):
         evidence.gather(sittings[0], kept)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ReportError, match="no scores"):
@@ -116,11 +118,73 @@ def test_what_does_not_belong_is_refused_and_nothing_written(sittings, tmp_path)
     assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
 
 
+BROKEN = {
+    "calico-0/train_log.jsonl": '{"step": 10, "ord',
+    "calico-0/config.yaml": "name: [",
+    "neither-0/config.yaml": "",
+    "neither-0/run.json": "[]",
+    "no_cem-0/run.json": '{"inputs": null}',
+    "stages.json": '{"stage_seconds": null}',
+    "scores/partner.json": '{"tasks": {"common_objects": {"iou": {"name": "iou"}}}}',
+    "scores/neither-0-pairs.json": "{}",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_named_and_nothing_written(sittings, tmp_path, name):
+    kept = evidence.gather(sittings[0], tmp_path / "evidence")
+    before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    (sittings[0] / name).write_text(BROKEN[name])
+    with pytest.raises(ReportError, match=f"(?s)where: .*{name}"):
+        evidence.gather(sittings[0], kept)
+    assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
+    (kept / name).write_text(BROKEN[name])
+    with pytest.raises(ReportError, match=f"(?s)where: .*{name}"):
+        tables.collect(kept)
+
+
+def test_scores_of_answers_that_are_being_made_anew_stay_behind(sittings, tmp_path, caplog):
+    kept = evidence.gather(sittings[0], tmp_path / "evidence")
+    before = {path: path.read_bytes() for path in kept.rglob("*neither*/*") if path.is_file()}
+    write_json(sittings[0] / "commands.json", {})
+    write_json(sittings[0] / "neither-0" / "run.json", {"commit": "new"})
+    answers = sittings[0] / "neither-0" / "pairs.jsonl"
+    for rows in (answers.read_text().splitlines(keepends=True)[:-1], None):
+        answers.write_text("".join(rows)) if rows else answers.unlink()
+        evidence.gather(sittings[0], kept)
+        assert {path: path.read_bytes() for path in kept.rglob("*neither*/*") if path.is_file()} == before
+        assert "neither-0-pairs.json stays behind" in caplog.text
+
+
+def test_tflops_are_those_of_the_run_s_own_model_wherever_the_tables_are_made(sittings, tmp_path):
+    words = sittings[0] / "calico-0" / "model"
+    shutil.copytree("data/zoo", words, ignore=shutil.ignore_patterns("*.safetensors", "radio"))
+    config = json.loads((words / "config.json").read_text())
+    config["text_config"]["vocab_size"] += 1000
+    write_json(words / "config.json", config)
+    live = tables.collect(sittings[0])["tests"]["pairs"]["calico"]["cost"]["teraflops"]
+    kept = evidence.gather(sittings[0], tmp_path / "evidence")
+    shutil.rmtree(words)
+    plain = tables.collect(sittings[0])["tests"]["pairs"]["calico"]["cost"]["teraflops"]
+    assert tables.collect(kept)["tests"]["pairs"]["calico"]["cost"]["teraflops"] == live > plain
+
+
+def test_rules_of_scoring_are_kept(sittings, tmp_path):
+    kept = evidence.gather(sittings[0], tmp_path / "evidence")
+    scores = json.loads((kept / "scores" / "neither-0-pairs.json").read_text())
+    assert scores["settings"]["resamples"] == 20
+    assert scores["settings"]["text_model"]
+    other = json.loads((sittings[1] / "scores" / "order" / "neither-no_cem-1.json").read_text())
+    write_json(sittings[1] / "scores" / "order" / "neither-no_cem-1.json", other | {"truth": "others"})
+    with pytest.raises(ReportError, match="different samples"):
+        evidence.gather(sittings[1], kept)
+
+
 def test_a_run_without_scores_stays_behind(sittings, tmp_path):
     """It is still under way, or was begun anew: what is there was scored from another one."""
     kept = evidence.gather(sittings[0], tmp_path / "evidence")
-    (sittings[0] / "scores" / "no_cam-0-pairs.json").unlink()
+    (sittings[0] / "scores" / "neither-0-pairs.json").unlink()
     (sittings[0] / "scores" / "order" / "neither-no_cem-0.json").unlink()
-    write_json(sittings[0] / "no_cam-0" / "run.json", {"commit": "new"})
+    write_json(sittings[0] / "neither-0" / "run.json", {"commit": "new"})
     evidence.gather(sittings[0], kept)
-    assert json.loads((kept / "no_cam-0" / "run.json").read_text())["commit"] == "abc"
+    assert json.loads((kept / "neither-0" / "run.json").read_text())["commit"] == "abc"

@@ -126,10 +126,33 @@ def test_a_row_of_ones_own_is_laid_over_calico(tmp_path):
     assert "score: rank_4-2 pairs" in {s.name for s in stages}
 
 
-@pytest.mark.parametrize("word", ["calico=a.yaml", "main=a.yaml", "My-Row=a.yaml", "mine", "mine="])
+@pytest.mark.parametrize("word", ["calico=a.yaml", "main=a.yaml", "cascade=a.yaml", "My-Row=a.yaml", "mine", "mine="])
 def test_a_row_that_cannot_be_is_refused(tmp_path, word):
     with pytest.raises(LlavaCorrError, match="--own-row"):
         reproduce.plan(arguments(tmp_path, "--own-row", word))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("training: {max_steps: 9}", r"training\.max_steps"),
+        ("model: {weights: mine}", r"model\.weights"),
+        ("data: {picture_groups: 2}", "data"),
+        ("seed: 3", "seed"),
+        ("training: {batch_size: 8}", r"the dialogues of a step \(8 instead of 16\)"),
+    ],
+)
+def test_a_row_of_ones_own_keeps_what_all_rows_share(tmp_path, text, what):
+    (tmp_path / "mine.yaml").write_text(text + "\n")
+    with pytest.raises(LlavaCorrError, match=f"--own-row mine changes what all rows share: .*{what}"):
+        reproduce.run(arguments(tmp_path / "out", "--own-row", f"mine={tmp_path / 'mine.yaml'}"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", ["name=x", "seed=2", "output_dir=/x", "training.max_steps=2", "data.train=x"])
+def test_what_the_work_gives_its_stages_is_not_overridden(tmp_path, value):
+    with pytest.raises(LlavaCorrError, match="is given to every stage"):
+        reproduce.run(arguments(tmp_path / "out", "--set", value))
 
 
 def test_other_twins_are_everyones(tmp_path):

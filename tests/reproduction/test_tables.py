@@ -34,6 +34,13 @@ def out(tmp_path_factory):
     return folder
 
 
+def renamed(path, to, name, against):
+    """A file of scores under the names of other runs."""
+    scores = json.loads(path.read_text())
+    to.parent.mkdir(exist_ok=True)
+    write_json(to, scores | {"name": name, "against": scores["against"] | {"name": against}})
+
+
 def test_means_over_seeds_and_verdicts_that_all_seeds_share(out):
     rows = tables.collect(out)["tests"]["pairs"]
     stored = [json.loads((out / "scores" / f"no_cem-{k}-pairs.json").read_text()) for k in (0, 1)]
@@ -49,10 +56,13 @@ def test_means_over_seeds_and_verdicts_that_all_seeds_share(out):
 
 def test_the_paper_s_order_is_confirmed_denied_or_undecided(out, tmp_path):
     folder = shutil.copytree(out / "scores", tmp_path / "scores")
-    (folder / "order").mkdir()
     for seed in (0, 1):  # the moved masks in the place of the row that the paper has ahead
-        shutil.copy(folder / f"no_cam-{seed}-pairs.json", folder / "order" / f"neither-no_cem-{seed}.json")
+        moved = folder / f"no_cam-{seed}-pairs.json"
+        renamed(moved, folder / f"neither-{seed}-pairs.json", f"neither-{seed}", f"calico-{seed}")
+        to = folder / "order" / f"neither-no_cem-{seed}.json"
+        renamed(moved, to, f"neither-{seed}", f"no_cem-{seed}")
     claims = {(c["better"], c["worse"]): c for c in tables.collect(tmp_path)["order"]}
+    del claims["calico", "neither"]
     assert set(claims) == {("calico", "no_cam"), ("calico", "no_cem"), ("neither", "no_cem")}
     verdicts = [claim["verdicts"]["mIoU_strict"] for claim in claims.values()]
     assert dict(zip(claims, verdicts, strict=True)) == {
@@ -61,6 +71,43 @@ def test_the_paper_s_order_is_confirmed_denied_or_undecided(out, tmp_path):
     (value, (low, high)), _ = claims["calico", "no_cam"]["of_each_seed"]["mIoU_strict"]
     stored = json.loads((folder / "no_cam-0-pairs.json").read_text())["against"]["differences"]["mean"]["mIoU_strict"]
     assert (value, low, high) == (-stored["value"], -stored["interval"][1], -stored["interval"][0])
+    to.unlink()  # the two rows of a seed were never in one folder
+    again = {(c["better"], c["worse"]): c for c in tables.collect(tmp_path)["order"]}["neither", "no_cem"]
+    assert set(again["verdicts"].values()) == {"undecided"}
+    assert [value for value, _ in again["of_each_seed"]["SS"]][1:] == [None]
+    assert "not compared" in tables.markdown(tables.collect(tmp_path))
+
+
+def test_a_seed_that_was_not_compared_decides_nothing(out, tmp_path):
+    folder = shutil.copytree(out / "scores", tmp_path / "scores")
+    wrong = {
+        "of another seed": lambda scores: scores | {"against": scores["against"] | {"name": "calico-0"}},
+        "alone": lambda scores: scores | {"against": None},
+    }
+    good = json.loads((folder / "no_cam-1-pairs.json").read_text())
+    said = {
+        "of another seed": "no_cam-1-pairs is compared with calico-0, not with calico-1",
+        "alone": "no_cam-1-pairs is not compared with calico-1",
+    }
+    for name, change in wrong.items():
+        write_json(folder / "no_cam-1-pairs.json", change(good))
+        found = tables.collect(tmp_path)
+        assert found["tests"]["pairs"]["no_cam"]["against"]["mean"]["mIoU_strict"]["verdict"] == "undecided"
+        assert said[name] in found["faults"]
+        claims = {(c["better"], c["worse"]): c["verdicts"]["mIoU_strict"] for c in found["order"]}
+        assert claims["calico", "no_cam"] == "undecided"
+
+
+def test_other_rules_and_edited_differences_are_named(out, tmp_path):
+    folder = shutil.copytree(out / "scores", tmp_path / "scores")
+    scores = json.loads((folder / "no_cam-1-pairs.json").read_text())
+    scores["settings"]["resamples"] = 5
+    scores["against"]["differences"]["mean"]["mIoU"]["value"] = 0.5
+    write_json(folder / "no_cam-1-pairs.json", scores)
+    found = checks.faults(tmp_path, {})
+    assert "no_cam-1-pairs notes other differences than its scores have" in found
+    assert "no_cam-1-pairs was scored by another rule: resamples" in found
+    assert len(found) == 2
 
 
 def test_one_seed_decides_nothing(out, tmp_path):
@@ -130,6 +177,20 @@ def test_rows_that_may_not_be_compared_are_named(tmp_path, trained):
     assert checks.commits(tmp_path, ["calico-0", "blind-0", "prior-only"]) == ["abc", "abc+"]
 
 
+def test_what_nothing_checked_is_named(tmp_path, trained):
+    trained("calico-0", "ab")
+    trained("no_cem-1", "ab")
+    missing = "nothing says how calico-1 was trained"
+    assert checks.faults(tmp_path, {"calico": ["0"], "no_cem": ["1"]}) == [missing]
+    assert checks.faults(tmp_path, {"calico": ["0"], "mine": ["0"]}) == ["nothing says how mine-0 was trained"]
+    shutil.copytree(tmp_path / "calico-0", tmp_path / "calico-1")
+    assert "calico-1 was trained with seed 0" in checks.faults(tmp_path, {"calico": ["0", "1"]})
+    trained("main-0", "ab", weights="other twins")
+    (tmp_path / "main-0").rename(tmp_path / "main")
+    found = checks.faults(tmp_path, {"calico": ["0"], "main": [""]})
+    assert found == ["main and calico-0 differ in the weights they start from"]
+
+
 def test_ranks_are_dialogues_of_a_step(tmp_path, trained):
     for name in ("calico-0", "no_cam-0"):
         trained(name, "ab")
@@ -151,18 +212,22 @@ def test_projections_are_aligned_alike(tmp_path, trained):
 def test_comparisons_with_other_answers_are_named(out, tmp_path):
     """As when Calico of a seed was made anew without the rows that had been compared with it."""
     folder = shutil.copytree(out / "scores", tmp_path / "scores")
-    (folder / "order").mkdir()
-    shutil.copy(folder / "no_cam-0-pairs.json", folder / "order" / "x-0.json")
-    assert not any("answers" in fault for fault in checks.faults(tmp_path, {}))
+    to = folder / "order" / "no_cam-neither-0.json"
+    renamed(folder / "no_cam-0-pairs.json", to, "no_cam-0", "neither-0")
+    assert checks.faults(tmp_path, {}) == []
     for name in ("calico-1", "no_cam-0"):
         scores = json.loads((folder / f"{name}-pairs.json").read_text())
         scores["columns"]["mean"]["mIoU"]["value"] += 0.01
+        if scores["against"]:
+            scores["against"]["differences"]["mean"]["mIoU"]["value"] += 0.01
         write_json(folder / f"{name}-pairs.json", scores)
     assert checks.faults(tmp_path, {}) == [
         "no_cam-1-pairs compares with other answers of calico-1 than stand here",
         "no_cem-1-pairs compares with other answers of calico-1 than stand here",
-        "x-0 compares other answers of no_cam-0 than stand here",
+        "no_cam-neither-0 compares other answers of no_cam-0 than stand here",
     ]
+    renamed(to, to, "no_cam-1", "neither-0")
+    assert "no_cam-neither-0 holds scores of no_cam-1" in checks.faults(tmp_path, {})
 
 
 def test_scores_and_cost_by_the_number_of_images(out, tmp_path):
