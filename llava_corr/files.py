@@ -99,6 +99,37 @@ def refuse_overwriting(outputs: Named, inputs: Named) -> None:
                 )
 
 
+def require_file(argument: str, path: str | Path) -> None:
+    """Sees that what a command writes is named as a file, before it computes anything.
+
+    Raises:
+        ConfigError: it is a folder.
+    """
+    if Path(path).is_dir():
+        raise ConfigError(f"{argument} {path} is a folder", mend="name a file in it")
+
+
+def refuse_replacing_json(argument: str, path: str | Path, kind: str, keys: Iterable[str]) -> None:
+    """Sees that ``path`` may be written: it is not there, empty, or a JSON object with these keys.
+
+    Raises:
+        ConfigError: it is a folder, or a file of another kind than ``kind``.
+    """
+    require_file(argument, path)
+    if not Path(path).is_file() or not Path(path).stat().st_size:
+        return
+    try:
+        held = read_json(path, ConfigError)
+    except (ConfigError, RecursionError):
+        held = None
+    if not (isinstance(held, dict) and held.keys() >= set(keys)):
+        raise ConfigError(
+            f"{argument} {path} is no file of {kind}, and would be replaced by one",
+            where=os.path.realpath(path),
+            mend="name another file, or remove this one",
+        )
+
+
 def _same_file(one: str | Path, other: str | Path) -> bool:
     try:
         return os.path.samefile(one, other)  # also where names differ in case, or by a link

@@ -188,6 +188,8 @@ def run_stages(
                     logger.info("%s: finished earlier", label)
                     continue
                 logger.info("%s: again, after %s", label, ", ".join(anew))
+                if stage.product == stage.done:  # a file: what it was made of is gone
+                    stage.done.unlink()
             before(stage, spent)
             if commands.pop(stage.name, None):  # it had ended: what it takes is counted from nothing
                 write_json(out / "commands.json", commands)

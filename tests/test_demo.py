@@ -132,7 +132,7 @@ def test_what_rests_on_a_stage_that_is_made_anew_is_made_anew(tmp_path, planned)
     out = tmp_path / "out"
 
     def link(name, *reads, after=()):
-        code = "import sys, pathlib; pathlib.Path(sys.argv[-1]).open('a').write('x')"
+        code = "import sys, pathlib; [pathlib.Path(sys.argv[-1] + e).open('a').write('x') for e in ('', '.runs')]"
         words = [word for read in reads for word in ("--set", f"data.train={out / read}")]
         return stages.Stage(name, [sys.executable, "-c", code, *words, "--out", str(out / name)], out / name, after)
 
@@ -141,13 +141,14 @@ def test_what_rests_on_a_stage_that_is_made_anew_is_made_anew(tmp_path, planned)
 
     def runs():
         assert demo.run(arguments(tmp_path)) == 0
-        return [len((out / stage.name).read_text()) for stage in chain]
+        assert all((out / stage.name).read_text() == "x" for stage in chain), "what was made before is gone"
+        return [len((out / f"{stage.name}.runs").read_text()) for stage in chain]
 
     assert runs() == runs() == [1, 1, 1, 1, 1]
     (out / "a").unlink()
-    assert runs() == runs() == [1, 2, 2, 1, 2]
+    assert runs() == runs() == [2, 2, 2, 1, 2]
     (out / "ends.json").unlink()  # as in a folder of an earlier version
-    assert runs() == [1, 2, 2, 1, 2]
+    assert runs() == [2, 2, 2, 1, 2]
 
 
 def test_a_plan_s_stages_rest_on_what_their_commands_read(tmp_path):

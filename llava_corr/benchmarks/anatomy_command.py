@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, Findings, PredictionError, SampleError
-from ..files import refuse_overwriting, write_json
+from ..files import refuse_overwriting, refuse_replacing_json, write_json
 from ..grammar import normalise_label
 from ..metrics.intervals import LEVEL
 from ..metrics.text import DEFAULT_MODEL, LabelEmbeddings, cache_name
@@ -81,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     embeddings = LabelEmbeddings(args.text_model, cache) if args.names == SIMILAR else None
     read = [(f"--{name}", getattr(args, name)) for name in ("samples", "predictions", "train", "occlusion")]
     refuse_overwriting([("--out", args.out), ("--embeddings", cache if embeddings else None)], read)
+    refuse_replacing_json("--out", args.out, "anatomies", ("tables", "named_first"))
     samples = read_samples(args.samples)
     require_verified(args.predictions)
     predictions = list(iter_predictions(args.predictions))

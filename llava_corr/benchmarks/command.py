@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigError, PredictionError
-from ..files import file_hash, refuse_overwriting, write_json
+from ..files import file_hash, refuse_overwriting, refuse_replacing_json, write_json
 from ..metrics.text import DEFAULT_MODEL, LabelEmbeddings, cache_name
 from ..record_files import iter_predictions, read_samples
 from ..records import Sample
@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     cache = Path(args.embeddings) if args.embeddings else Path(args.out).parent / cache_name(args.text_model)
     read = [("--samples", args.samples), ("--predictions", args.predictions), ("--against", args.against)]
     refuse_overwriting([("--out", args.out), ("--embeddings", cache)], read)
+    refuse_replacing_json("--out", args.out, "scores", ("benchmark", "columns"))
     samples = read_samples(args.samples)
     embeddings = LabelEmbeddings(args.text_model, cache)
     first = _scored(args, samples, args.predictions, args.name, embeddings)
@@ -72,7 +73,7 @@ def _scored(
     require_verified(path)
     if not predictions:
         raise PredictionError("the file holds no prediction", where=path, mend="run llava-corr predict again")
+    result = score(samples, predictions, embeddings, resamples=args.resamples, seed=args.seed, source=path)
     if missing := len({s.id for s in samples} - {p.sample_id for p in predictions}):
         logger.warning("%s: %d of %d samples have no prediction: scored as empty", path, missing, len(samples))
-    result = score(samples, predictions, embeddings, resamples=args.resamples, seed=args.seed, source=path)
     return Run(name or Path(path).stem, path, sha256, result)

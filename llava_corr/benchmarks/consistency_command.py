@@ -12,7 +12,7 @@ import argparse
 import sys
 
 from ..errors import ConfigError, Findings
-from ..files import refuse_overwriting, write_json
+from ..files import refuse_overwriting, refuse_replacing_json, write_json
 from ..record_files import iter_predictions, read_samples, refuse_replacing, write_samples
 from ..records import Prediction, Sample, Score, Task
 from .consistency import SUFFIX, partner_consistency, swap_consistency, swap_sample
@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         count = write_samples(args.out, (swap_sample(sample) for sample in samples))
         sys.stdout.write(f"{count} swapped samples in {args.out}\n")
         return 0
+    refuse_replacing_json("--out", args.out, "consistencies", ("check", "tasks"))
     if args.resamples < 0 or args.seed < 0:
         raise ConfigError(f"--resamples {args.resamples} and --seed {args.seed} must not be negative")
     settings = {"resamples": args.resamples, "seed": args.seed}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,13 +20,12 @@ from .. import __version__
 from ..config import load_config
 from ..errors import CheckpointError, ConfigError, LlavaCorrError, PredictionError
 from ..experiment import ExperimentConfig, PredictionSection
-from ..files import file_hash, find_shipped, read_json, refuse_overwriting, write_json
+from ..files import file_hash, find_shipped, read_json, refuse_overwriting, require_file, write_json
 from ..record_files import read_samples, refuse_replacing
 from ..records import ImageRef, Prediction, Sample
-from ..registry import closest, did_you_mean
 
 if TYPE_CHECKING:  # torch is loaded when the command runs
-    from .prediction_file import Settings
+    from .prediction_file import Made, Settings
     from .predictor import Predictor
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ VERIFY = 4
 ANSWER = {"schema_version", "images", "answers"}  # what a file of --images holds
 # What decides an answer; batch size, device and version may differ between a file and its check.
 DECIDING = ("model", "blind", "max_new_tokens", "dtype", "true_answers")
+# What makes a finished file another one, not to be replaced without --restart.
+ANOTHER = ("model", "samples", "blind", "true_answers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     batch.add_argument("--samples", type=Path, help="samples file to answer")
     batch.add_argument("--limit", type=int, help="answer only the first samples")
     batch.add_argument("--batch-size", type=int, help="default: the run's configuration")
-    batch.add_argument("--restart", action="store_true", help="predict anew, whatever an earlier call has left")
+    batch.add_argument("--restart", action="store_true", help="predict anew, and replace what an earlier call has left")
     batch.add_argument(
         "--verify",
         type=int,
@@ -98,8 +100,9 @@ def _check(args: argparse.Namespace) -> None:
             raise ConfigError("--limit, --batch-size, --restart, --verify and --true-answers are for --samples")
         if args.out.suffix != ".json":
             raise ConfigError(f"--out {args.out}", mend="with --images name a .json file; the picture goes beside it")
-    if any(value is not None and value < 1 for value in (args.limit, args.batch_size)):
-        raise ConfigError(f"--limit {args.limit} --batch-size {args.batch_size}", mend="both are counted from 1")
+    for name, value in (("--limit", args.limit), ("--batch-size", args.batch_size)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} {value}: it is counted from 1")
     if args.verify and args.true_answers:
         raise ConfigError("--verify asks for answers again, and --true-answers has none made", mend="leave one out")
     if args.verify < 0 or args.verify_seed < 0:
@@ -112,6 +115,7 @@ def _about_samples(args: argparse.Namespace) -> int:
 
     written = (args.out, partial_path(args.out), made_path(args.out), verdict_path(args.out))
     refuse_overwriting([("--out", path) for path in written], [("--samples", args.samples)])
+    require_file("--out", args.out)
     refuse_replacing(args.out, Prediction)
     blind, how = _answering(args)
     samples = read_samples(args.samples)[: args.limit]
@@ -168,13 +172,15 @@ def _is_finished(args: argparse.Namespace, samples: Sequence[Sample], settings: 
     from .prediction_file import partial_path, read_made
     from .verify import answers_of
 
-    if not args.out.exists():
+    if not args.out.exists() or not args.out.stat().st_size:
         return False
     made = read_made(args.out)
     if made is not None and made.settings == settings:
         logger.info("%s was finished earlier", args.out)
         return True
     if not args.verify or partial_path(args.out).exists():
+        if not partial_path(args.out).exists():  # a new one was begun with --restart
+            _require_same(args.out, made, settings)
         logger.info("%s is of other settings and will be replaced when the new file is whole", args.out)
         return False
     answers_of(args.out, samples)
@@ -190,6 +196,24 @@ def _is_finished(args: argparse.Namespace, samples: Sequence[Sample], settings: 
             mend="verify it with what made it, or predict it anew with --restart",
         )
     return True
+
+
+def _require_same(path: Path, made: Made | None, settings: Settings) -> None:
+    """Refuses to replace finished answers of another model, or to other samples or more of them.
+
+    Raises:
+        PredictionError: they are, or nothing says what made them.
+    """
+    different = made.settings.differences(settings, of=ANOTHER) if made else ["nothing says what made it"]
+    if made and made.settings.count > settings.count:
+        different.append(f"count: {made.settings.count} then, {settings.count} now")
+    if different:
+        listing = "\n".join(f"    {line}" for line in different)
+        raise PredictionError(
+            f"the file is finished, and of something else:\n{listing}",
+            where=str(path),
+            mend="name another --out, or replace it with --restart",
+        )
 
 
 def _verify(args: argparse.Namespace, predictor: Predictor, samples: Sequence[Sample], *, blind: bool) -> int:
@@ -210,12 +234,13 @@ def _verify(args: argparse.Namespace, predictor: Predictor, samples: Sequence[Sa
 
 def _about_pictures(args: argparse.Namespace) -> int:
     from ..datasets.images import grey_picture
+    from ..datasets.mixedparts.phrasings import in_words
     from .pictures import as_picture
     from .show import draw_answers, write_png
 
     picture = args.out.with_suffix(".png")
     _refuse_losses(args, picture)
-    questions = [_in_words(question) for question in args.ask]
+    questions = [in_words(question, len(args.images))[0] for question in args.ask]
     pictures = [as_picture(path) for path in args.images]  # before the model, which takes its time to load
     blind, how = _answering(args)
     predictor = _load(args, how)
@@ -231,25 +256,12 @@ def _about_pictures(args: argparse.Namespace) -> int:
     write_png(picture, draw_answers(pictures, answers, [path.name for path in args.images]))
     for _, answer in answers:
         logger.info("%s", answer.text)
+        if answer.trail:
+            rules = Counter(line.split(" ", 1)[0] for line in answer.trail)
+            repairs = ", ".join(f"{count} {rule}" for rule, count in rules.items())
+            logger.warning("not in the grammar of answers, repaired: %s (listed in %s)", repairs, args.out)
     logger.info("%d answers in %s, drawn in %s", len(answers), args.out, picture)
     return 0
-
-
-def _in_words(question: str) -> str:
-    """A task in the paper's words; other questions as they are.
-
-    Raises:
-        ConfigError: a single word that is no task.
-    """
-    from ..datasets.mixedparts.phrasings import QUESTIONS
-
-    if question in QUESTIONS:
-        return QUESTIONS[question][0]
-    if question.isascii() and question.isidentifier() and ("_" in question or closest(question, QUESTIONS)):
-        raise ConfigError(
-            f"--ask {question!r} is no task", mend=f"{did_you_mean(question, QUESTIONS)}, or ask in a sentence"
-        )
-    return question
 
 
 def _refuse_losses(args: argparse.Namespace, picture: Path) -> None:

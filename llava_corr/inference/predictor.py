@@ -22,15 +22,14 @@ from tqdm import tqdm
 from transformers import BatchFeature
 
 from ..datasets.collate import load_pictures, to_dialogue
-from ..datasets.mixedparts.phrasings import QUESTIONS
+from ..datasets.mixedparts.phrasings import QUESTIONS, in_words
 from ..errors import CheckpointError, SampleError
 from ..files import find_shipped
 from ..grammar import IMAGE, SEG, ParsedAnswer, build_question, names_parts, normalise_label, parse_answer
 from ..models.checkpoints import load_model, load_processor
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
-from ..records import Dialogue, Mask, Prediction, Sample, Segment, Task
-from ..registry import did_you_mean
+from ..records import Dialogue, Mask, Prediction, Sample, Segment
 from .pictures import Picture, as_picture
 
 PROMPT = ("input_ids", "attention_mask", "guide_positions", "image_index", "image_owner")
@@ -121,8 +120,13 @@ class Predictor:
     def ask(self, instruction: str) -> Prediction:
         """Answers an instruction about the chosen pictures, with masks at their original sizes.
 
+        Args:
+            instruction: in words, or a task ("common_objects", "common_parts", "unique_parts"), which is asked in the
+                paper's own words.
+
         Raises:
-            SampleError: no pictures were chosen, or the instruction is empty or holds <image> markers.
+            SampleError: no pictures were chosen, or too few for a task; the instruction is empty, holds <image>
+                markers, or is a word like a task's that is none.
         """
         if not isinstance(instruction, str) or not instruction.strip() or IMAGE in instruction:
             raise SampleError(
@@ -132,7 +136,7 @@ class Predictor:
         if not self._pictures:
             raise SampleError("no pictures were chosen", mend="call set_images first")
         keys = [str(k) for k in range(len(self._pictures))]
-        question = build_question(len(keys), instruction)
+        question = build_question(len(keys), in_words(instruction, len(keys))[0])
         dialogue = Dialogue("question", keys, [(question, None)])
         pictures = dict(zip(keys, self._pictures, strict=True))
         batch = self._batch([dialogue], pictures)
@@ -144,19 +148,15 @@ class Predictor:
         """The masks of an answer about the chosen pictures: one list per picture, in the order of the answer.
 
         Args:
-            what: a task ("common_objects", "common_parts", "unique_parts"), asked in the paper's own words, or an
-                instruction. For a part task the whole objects that the answer names first are left out.
+            what: a task or an instruction, as for :meth:`ask`. For a part task the whole objects that the answer names
+                first are left out.
 
         Raises:
-            SampleError: a single word that is no task, or what :meth:`ask` refuses.
+            SampleError: what :meth:`ask` refuses.
         """
-        tasks: dict[str, Task] = {task: task for task in QUESTIONS}
-        if isinstance(what, str) and len(what.split()) == 1 and what not in tasks:
-            raise SampleError(f"{what!r} is no task", mend=f"{did_you_mean(what, tasks)}, or ask in a sentence")
-        task = tasks.get(what) if isinstance(what, str) else None
-        answer = self.ask(QUESTIONS[task][0] if task else what)
+        answer = self.ask(what)
         shown = answer.segments
-        if task and task != "common_objects":
+        if what in QUESTIONS and what != "common_objects":
             shown = tuple(s for s in shown if names_parts(s.sentence))
         return [[s for s in shown if s.image_index == index] for index in range(len(self._pictures))]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LlavaCorrError, ReportError
-from ..files import read_json, read_rows, read_text, refuse_overwriting
+from ..files import read_json, read_rows, read_text, refuse_overwriting, require_file
 from ..record_files import iter_predictions, read_samples
 from .anatomy_file import AnatomyFile, read_anatomy
 from .html import MAX_BYTES, write_report
@@ -114,6 +114,7 @@ def load_inputs(args: argparse.Namespace) -> ReportInputs:
         ("--difficulty", args.difficulty),
     ]
     refuse_overwriting([("--out", args.out)], read)
+    require_file("--out", args.out)
     shown = read_samples(samples)
     return ReportInputs(
         samples=shown,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import ReportError
-from ..files import refuse_overwriting
+from ..files import refuse_overwriting, require_file
 from ..record_files import iter_predictions, read_samples
 from .inputs import DifferenceRow
 from .pair import PairInputs
@@ -39,6 +39,7 @@ def load_pair(args: argparse.Namespace, first: tuple[str, ScoresFile], second: t
     named = [("--scores", first[0]), ("--against", second[0]), ("--samples", samples)]
     read = [*named, ("--predictions", files[0]), ("--against-predictions", files[1])]
     refuse_overwriting([("--out", args.out)], read)
+    require_file("--out", args.out)
     return PairInputs(
         samples=read_samples(samples),
         models=(first[1].name, second[1].name),

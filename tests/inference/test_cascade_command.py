@@ -194,7 +194,7 @@ def test_a_phrase_s_mask_is_what_the_model_draws_when_asked_alone(tiny_run):
         (["--segmenter", "modl:x"], "did you mean 'model'"),
         (["--segmenter", "model"], "names no model"),
         (["--segmenter", "model:nowhere"], "there is no model"),
-        (["--segmenter", "recorded:nowhere.jsonl"], "cannot be read"),
+        (["--segmenter", "recorded:nowhere.jsonl"], "does not exist"),
         (["--list-phrases"], "either --segmenter or --list-phrases"),
         (["--replay"], "--replay needs --replies"),
         (["--replay", "--replies", "nowhere"], "does not exist"),

@@ -11,6 +11,7 @@ import pytest
 from llava_corr import cli
 from llava_corr.errors import CheckpointError
 from llava_corr.inference import command
+from llava_corr.inference.prediction_file import made_path
 from llava_corr.record_files import iter_predictions, read_samples
 
 
@@ -56,6 +57,33 @@ def test_only_prediction_files_are_replaced(tmp_path, tiny_run, capsys):
     (tmp_path / "empty.jsonl").touch()
     for limit in ("1", "2"):
         assert predict(own, tmp_path / "empty.jsonl", "--limit", limit) == 0
+
+
+def test_finished_answers_to_something_else_are_not_replaced(tmp_path, tiny_run, capsys):
+    run, samples = tiny_run
+    rows = [s.model_dump_json() for s in read_samples(samples)]
+    for name, some in (("a", rows[:2]), ("b", rows[1:3])):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(some) + "\n")
+    out = tmp_path / "p.jsonl"
+
+    def predict(name, *more):
+        words = ["--samples", str(tmp_path / f"{name}.jsonl"), "--out", str(out), *more]
+        return cli.main(["predict", "--run", str(run), *words])
+
+    assert predict("a") == 0
+    before = out.read_bytes()
+    for words in (("b",), ("a", "--limit", "1"), ("a", "--true-answers")):
+        assert predict(*words) == 2
+        message = capsys.readouterr().err
+        assert "the file is finished, and of something else" in message
+        assert "--restart" in message
+        assert out.read_bytes() == before
+    made_path(out).unlink()
+    assert predict("a") == 2
+    assert "nothing says what made it" in capsys.readouterr().err
+    assert predict("b", "--restart") == 0
+    assert out.read_bytes() != before
+    assert predict("b", "--batch-size", "1") == 0, "answers to the same question"
 
 
 def test_true_answers_are_drawn_into_a_file_of_their_own(tmp_path, tiny_run, capsys):

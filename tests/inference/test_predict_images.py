@@ -9,8 +9,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from llava_corr import cli
-from llava_corr.datasets.mixedparts.phrasings import QUESTIONS
-from llava_corr.inference.command import _in_words
+from llava_corr.datasets.mixedparts.phrasings import QUESTIONS, in_words
+from llava_corr.errors import SampleError
 from llava_corr.inference.show import draw_answers
 from llava_corr.models.checkpoints import identify
 from llava_corr.record_files import iter_predictions
@@ -90,7 +90,15 @@ def test_a_task_is_asked_in_words(tmp_path, tiny_run, pictures):
 
 @pytest.mark.parametrize("question", ["请分割共同部分", "Describe", "Why?"])
 def test_questions_of_one_word_are_asked(question):
-    assert _in_words(question) == question
+    assert in_words(question, 1) == (question, None)
+
+
+def test_a_task_wants_two_pictures():
+    assert in_words("common_parts", 2) == (QUESTIONS["common_parts"][0], "common_parts")
+    with pytest.raises(SampleError, match="compares pictures, and there is 1"):
+        in_words("common_parts", 1)
+    with pytest.raises(SampleError, match="did you mean 'common_parts'"):
+        in_words("comon_parts", 2)
 
 
 def test_a_model_folder_answers_a_samples_file_like_its_run(tmp_path, tiny_run):

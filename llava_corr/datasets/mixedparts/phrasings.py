@@ -11,9 +11,11 @@ In answers ``{items}`` takes the grounded phrases, ``{s}`` and ``{be}`` agree wi
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
+from ...errors import SampleError
 from ...records import Task
+from ...registry import closest, did_you_mean
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -186,3 +188,25 @@ ANSWERS: dict[Task, tuple[tuple[str, ...], tuple[str, ...]]] = {
 def questions(task: Task, split: str) -> tuple[str, ...]:
     """Questions that may be asked in ``split``: the test split has three of its own, which no other split sees."""
     return HELD_OUT_QUESTIONS[task] if split == "test" else QUESTIONS[task]
+
+
+def in_words(what: str, pictures: int) -> tuple[str, Task | None]:
+    """A task in the paper's words and itself; other questions as they are.
+
+    Args:
+        pictures: how many it is asked about.
+
+    Raises:
+        SampleError: a word like a task's that is none, or a task about fewer than two pictures.
+    """
+    tasks: dict[str, Task] = {task: task for task in QUESTIONS}
+    if task := tasks.get(what):
+        if pictures < 2:
+            raise SampleError(
+                f"{what} compares pictures, and there is {pictures or 'none'}", mend="give two or more, or ask in words"
+            )
+        return QUESTIONS[task][0], task
+    like_a_task = "_" in what or what in get_args(Task) or closest(what, QUESTIONS)
+    if what.isascii() and what.isidentifier() and like_a_task:
+        raise SampleError(f"{what!r} is no task", mend=f"{did_you_mean(what, QUESTIONS)}, or ask in a sentence")
+    return what, None
