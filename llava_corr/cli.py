@@ -65,7 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; errors meant for the user come out as text, without a traceback."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # on a CPU its import warns of a kernel it can do without
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = Parser(prog="llava-corr", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=__version__)

@@ -53,6 +53,8 @@ def load_config(name: str | Path | Sequence[str | Path], overrides: Sequence[str
     layers = [(str(path), read_yaml(path, seen=())) for path in paths]
     plain = merge(layers, overrides)
     where = " + ".join(path for path, _ in layers)
+    given = [("--set", OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides))))] if overrides else []
+    layers += given  # type: ignore[arg-type]
     return validate(ExperimentConfig, plain, where=where, layers=layers if len(layers) > 1 else ())
 
 

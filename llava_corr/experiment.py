@@ -80,7 +80,7 @@ class QFormerSection(PartSection):
 
 
 class CorrespondenceSection(PartSection):
-    """Correspondence extraction (CEM): DINOv2 and the cross-attention; the defaults are ViT-g/14 (facts 5.2)."""
+    """Correspondence extraction (CEM): DINOv2 and the cross-attention; the defaults are ViT-g/14, as in Calico."""
 
     image_size: Size = Field(224, description="side of the pictures DINOv2 sees: the same grid as the vision tower's")
     pretrained_size: Size = Field(518, description="side that its position embeddings are stored for")
@@ -213,7 +213,7 @@ class DataSection(Section):
 
 
 class LossSection(Section):
-    """Weights of the losses (Calico section 3.5; facts 5.3 rows 1 and 2)."""
+    """Weights of the losses (Calico, section 3.5)."""
 
     language: float = Field(1.0, ge=0, description="weight of the next-token loss")
     mask: float = Field(2.0, ge=0, description="weight of the per-pixel loss")

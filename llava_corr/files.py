@@ -164,6 +164,8 @@ def _not_written(path: Path, error: OSError) -> StorageError:
     mend = "free disk space or choose a folder you may write to, then run the same command again"
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         mend = "there is a file where a folder is to be: name another place"
+    if isinstance(error, IsADirectoryError):
+        mend = "there is a folder where a file is to be: name a file in it"
     return StorageError(f"could not write {path.name}: {error.strerror or error}", where=str(path.parent), mend=mend)
 
 

@@ -20,6 +20,7 @@ from .errors import ConfigError, LlavaCorrError, PredictionError, SampleError
 from .files import open_rows, read_rows, row_text, write_lines
 from .grammar import normalise_label, parse_answer
 from .records import PREDICTION_SCHEMA, Prediction, Record, Sample
+from .registry import did_you_mean
 
 R = TypeVar("R", bound=Record)
 # A path in a row, up to the file's name; within a text of the row the quotes would be escaped.
@@ -30,7 +31,7 @@ KINDS = (
     ({"sample_id", "segments"}, {"Prediction"}, "a prediction file (llava-corr predict)"),
     ({"image", "detections"}, {"DetectedImage"}, "a file of detections"),
     ({"path", "areas"}, {"PictureOcclusion"}, "an occlusion file (llava-corr world --occlusion)"),
-    ({"path", "objects"}, {"ImageRow", "AnnotatedImage"}, "annotations of pictures (--source jsonl=FOLDER)"),
+    ({"path", "objects"}, {"ImageRow", "AnnotatedImage"}, "a file of annotated pictures (--source jsonl=FOLDER)"),
 )
 
 
@@ -44,9 +45,19 @@ def parse_record(cls: type[R], text: str, where: str, error: type[LlavaCorrError
         return cls.model_validate_json(text)
     except ValidationError as cause:
         if kind := other_kind(cls.__name__, text):
-            raise error(f"this is {kind}", where=where, mend=f"name the file of {cls.__name__} rows here") from cause
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in cause.errors())
+            wanted = next((words for _, readers, words in KINDS if cls.__name__ in readers), f"{cls.__name__} rows")
+            raise error(f"this is {kind}", where=where, mend=f"name {wanted} here") from cause
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'row'}: {_fault(cls, e)}" for e in cause.errors())
         raise error(f"not a valid {cls.__name__}: {faults}", where=where, mend="repair or remove that row") from cause
+
+
+def _fault(cls: type[Record], error: Any) -> str:
+    """What is wrong with a field; for an unknown one the nearest known."""
+    if error["type"] != "extra_forbidden":
+        return str(error["msg"])
+    schema = cls.model_json_schema()
+    known = {name for part in (schema, *schema.get("$defs", {}).values()) for name in part.get("properties", {})}
+    return f"unknown key; {did_you_mean(str(error['loc'][-1]), sorted(known))}"
 
 
 def other_kind(wanted: str, text: str | bytes) -> str | None:

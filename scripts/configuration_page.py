@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -46,6 +46,18 @@ def default_of(field: FieldInfo) -> str:
     return f"`{json.dumps(value)}`"
 
 
+def values_of(annotation: Any) -> list[Any]:
+    """The closed set that a field's values, or those in its list, are of; empty where there is none."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return next((found for arg in get_args(annotation) if (found := values_of(arg))), [])
+
+
+def meaning_of(field: FieldInfo) -> str:
+    values = ", ".join(f"`{value}`" for value in values_of(field.annotation))
+    return "; ".join(filter(None, (field.description, values and f"one of {values}")))
+
+
 def sections(cls: type[Section], name: str = "") -> Iterator[str]:
     """Tables of a section's own keys, then those of the sections in it."""
     inner = {key: found for key, field in cls.model_fields.items() if (found := section_of(field.annotation))}
@@ -54,7 +66,7 @@ def sections(cls: type[Section], name: str = "") -> Iterator[str]:
     lines = [f"## {title}", "", doc, "", "| key | default | meaning |", "|---|---|---|"]
     for key, field in cls.model_fields.items():
         if key not in inner:
-            lines.append(f"| `{key}` | {default_of(field)} | {field.description or ''} |")
+            lines.append(f"| `{key}` | {default_of(field)} | {meaning_of(field)} |")
         else:
             lines.append(f"| `{key}` | a section | {field.description or ''} |")
     yield "\n".join(lines)

@@ -25,7 +25,7 @@ def files(tmp_path):
     ("read", "name", "kind"),
     [
         (lambda path: read_samples(path), "predictions.jsonl", "this is a prediction file"),
-        (lambda path: read_samples(path), "annotations.jsonl", "this is annotations of pictures"),
+        (lambda path: read_samples(path), "annotations.jsonl", "this is a file of annotated pictures"),
         (lambda path: list(iter_predictions(path)), "samples.jsonl", "this is a samples file"),
     ],
 )

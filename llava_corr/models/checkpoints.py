@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -292,7 +293,7 @@ def load_processor(path: str | Path) -> LlavaCorrProcessor:
         CheckpointError: a file of it is missing or broken.
     """
     path = _here(path)
-    with _named(path, *NO_SENSE):
+    with _named(path, *NO_SENSE), _without_warning("requires torchvision"):
         processor: LlavaCorrProcessor = LlavaCorrProcessor.from_pretrained(path)
     try:
         Vocabulary.of(processor.tokenizer)
@@ -304,6 +305,24 @@ def load_processor(path: str | Path) -> LlavaCorrProcessor:
 # What transformers also raises for a JSON file with a list where it looks for a mapping, and the like. Where weights
 # are loaded, these would hide faults of another kind.
 NO_SENSE = (TypeError, KeyError, AttributeError)
+
+
+@contextmanager
+def _without_warning(phrase: str) -> Iterator[None]:
+    """Drops transformers' warning of what is chosen here on purpose: pictures are resized by PIL, with torchvision or
+    without."""
+
+    def kept(record: logging.LogRecord) -> bool:
+        return phrase not in record.getMessage()
+
+    handlers = list(logging.getLogger("transformers").handlers)
+    for handler in handlers:
+        handler.addFilter(kept)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(kept)
 
 
 @contextmanager

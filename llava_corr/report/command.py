@@ -95,7 +95,8 @@ def load_inputs(args: argparse.Namespace) -> ReportInputs:
     scored = files[0][1] if files else None
     samples = args.samples or (Path(scored.samples.path) if scored else None)
     if samples is None:
-        raise ReportError("no samples to show", mend="pass --samples FILE or --scores FILE")
+        without = f": {args.run} holds no scores.json" if args.run else ""
+        raise ReportError(f"no samples to show{without}", mend="pass --samples FILE or --scores FILE")
     predictions = args.predictions or (Path(scored.predictions.path) if scored else None)
     predictions = predictions or _in_run(args.run, "predictions.jsonl")
     if scored and predictions:
@@ -225,7 +226,7 @@ def _in_run(folder: Path | None, name: str) -> Path | None:
     if folder is None:
         return None
     if not folder.is_dir():
-        raise ReportError("the run folder does not exist", where=str(folder), mend="check --run")
+        raise ReportError("the run folder does not exist", where=str(folder), mend="check --run and --before")
     return folder / name if (folder / name).is_file() else None
 
 

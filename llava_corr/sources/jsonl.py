@@ -27,6 +27,7 @@ this format and come back unchanged. More examples: ``docs/data_format.md``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,18 +64,18 @@ class MaskSpec(Record):
 
 
 class _PartRow(Record):
-    name: str
+    name: str = Field(min_length=1)
     mask: MaskSpec
 
 
 class _FunctionalPartRow(Record):
-    function: str
-    name: str
+    function: str = Field(min_length=1)
+    name: str = Field(min_length=1)
     mask: MaskSpec
 
 
 class _ObjectRow(Record):
-    category: str
+    category: str = Field(min_length=1)
     mask: MaskSpec
     instance_id: str | None = None
     parts: tuple[_PartRow, ...] = ()
@@ -110,7 +111,7 @@ def read(
     Args:
         root: the file, or a folder with ``{split}.jsonl``.
         split: the split to read.
-        findings: takes what was left out.
+        findings: takes what was left out; where no row is of the split, those that the rows name (``other_split``).
         image_root: folder that image paths start from; the file's folder if not given.
         check_images: open and decode every image; missing, truncated and wrongly sized ones are left out and listed.
 
@@ -122,10 +123,12 @@ def read(
     path = root if root.is_file() else root / f"{split}.jsonl"
     folder = Path(image_root) if image_root is not None else path.parent
     rows: dict[tuple[str, str], int] = {}
+    passed: Counter[str] = Counter()
     for number, line in read_rows(path):
         where = f"{path}, row {number}"
         row = parse_record(ImageRow, line, where, AnnotationError)
-        if row.split not in (None, split):
+        if row.split is not None and row.split != split:
+            passed[row.split] += 1
             continue
         image_id = row.image_id if row.image_id is not None else row.path
         key = row.source, image_id
@@ -149,6 +152,9 @@ def read(
             split=split,
             objects=objects,
         )
+    if not rows:  # perhaps by another name
+        for other, count in passed.items():
+            findings.add("other_split", str(path), f"{count} rows name the split {other!r}, none {split!r}")
 
 
 def refuse_missing_splits(root: Path, splits: Sequence[str]) -> None:

@@ -56,7 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train one experiment.")
     add_arguments(parser)
     rank_zero = int(os.environ.get("RANK", "0")) == 0
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # as in cli.py
     logging.basicConfig(level=logging.INFO if rank_zero else logging.ERROR, format="%(message)s")
     try:
         return run(parser.parse_args(argv))

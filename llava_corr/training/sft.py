@@ -181,6 +181,8 @@ def read_some(path: str, limit: int | None) -> SamplesFile:
     samples = SamplesFile(path)[:limit]
     if not samples:
         raise SampleError("the file holds no sample", where=path, mend="build one with llava-corr data")
+    if limit and len(samples) < limit:
+        logger.warning("%s holds %d samples, fewer than the %d asked for", path, len(samples), limit)
     return samples
 
 

@@ -58,7 +58,8 @@ class Builder:
                 raise SampleError(
                     f"only {made} of {count} samples could be made from {index} indices; refused: {dict(self.refused)}",
                     where=f"split {self.split}",
-                    mend="add images, or allow more in the spec (max_targets, margin, task_shares)",
+                    mend=(f"ask for {made} (--count {made}), " if made else "")
+                    + "add images, or allow more in the spec (max_targets, margin, task_shares)",
                 )
         logger.info("%d samples; refused draws: %s; %s", made, dict(self.refused), self.findings.summary())
 

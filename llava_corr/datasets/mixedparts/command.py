@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ...errors import ConfigError, Findings
+from ...errors import ConfigError, Findings, SampleError
 from ...files import atomic_write, refuse_overwriting, write_json
 from ...record_files import write_samples
 from ...records import AnnotatedImage, Sample
@@ -34,6 +34,7 @@ from .views import ImageView, view_images
 logger = logging.getLogger(__name__)
 
 HELD_OUT_OF = 20
+FEW = 5  # findings that an error shows
 ENDINGS = (".jsonl", "_build.json", "_statistics.json", "_statistics.md")  # of the files of a split
 
 
@@ -191,7 +192,13 @@ def load_pools(name: str, root: Path, split: str, findings: Findings, *, without
     views: dict[str, list[ImageView]] = {}
     for view in view_images(images, findings):
         views.setdefault(view.source, []).append(view)
-    return [_pool(source, split, some) for source, some in (views or {name: []}).items()]
+    try:
+        return [_pool(source, split, some) for source, some in (views or {name: []}).items()]
+    except SampleError as cause:
+        noted = "".join(f"\n    {item.kind} {item.where}: {item.detail}" for item in findings.items[:FEW])
+        more = f"\n    ... {len(findings.items) - FEW} more" if len(findings.items) > FEW else ""
+        listed = f"; what reading it noted:{noted}{more}" if noted else ""
+        raise SampleError(f"{cause.what}{listed}", where=cause.where, mend=cause.mend) from cause
 
 
 def _pool(source: str, split: str, views: list[ImageView]) -> Pool:

@@ -45,7 +45,7 @@ class Pool:
             raise SampleError(
                 f"{len(views)} usable image(s); a pair needs two",
                 where=f"source {source}, split {split}",
-                mend="check the root folder and what it holds of this split, or leave this source out",
+                mend="check the root folder and its images of this split: do they show objects? Or leave it out",
             )
         self.source = source
         self.views = sorted(views, key=lambda view: view.image_id)  # readers may list them in any order
