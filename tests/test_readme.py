@@ -1,5 +1,6 @@
 """The README's commands and links exist; CI runs the ones tagged `ci`."""
 
+import json
 import re
 import runpy
 import shlex
@@ -43,6 +44,13 @@ def test_links_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if not target.startswith("http"):
             assert ((ROOT / document).parent / target).exists(), f"{document} links to {target}"
+
+
+def test_the_tables_are_those_of_committed_results():
+    tables = runpy.run_path(str(ROOT / "scripts" / "readme_tables.py"))
+    lines = [*tables["demo_tables"](json.loads(tables["KEPT"].read_text())), *tables["reproduction_tables"]()]
+    missing = [line for line in lines if line not in README.splitlines()]
+    assert not missing, "python scripts/readme_tables.py writes them"
 
 
 def test_the_python_example_runs(monkeypatch, capsys):

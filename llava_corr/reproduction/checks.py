@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from ..experiment import ExperimentConfig
 from ..report.scores_file import ScoresFile, read_scores, rests_on
 from .order import CLAIMS, claimed, noise_file
 from .rows import BASELINE_ROWS, MAIN, ROWS
 from .stored import RunFacts, config_of, log_of, read_as
 
+logger = logging.getLogger(__name__)
 # Where things lie.
 PLACES = ("output_dir", "data.train", "data.validation", "data.features")
 # What a row may change, with everything below it; and a row of a user's own besides.
@@ -179,12 +184,17 @@ def _fingerprint(facts: RunFacts, name: str) -> str | None:
 
 
 def settings(run: Path) -> dict[str, Any]:
-    """Every value of a run's configuration, by its dotted key.
+    """Every value of a run's configuration, by its dotted key; keys that it was written without have their defaults.
 
     Raises:
         ReportError: it cannot be read.
     """
-    return dict(_leaves(config_of(run)))
+    config = config_of(run)
+    try:
+        config = ExperimentConfig.model_validate(config).model_dump(mode="json")
+    except ValidationError:  # of another version: compared as it stands
+        logger.warning("%s is no configuration of this version", run / "config.yaml")
+    return dict(_leaves(config))
 
 
 def _leaves(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..config import load_config
 from ..experiment import ExperimentConfig
-from ..files import read_json, write_json
+from ..files import find_shipped, read_json, write_json
 from ..stage_process import TOOL, TRAIN
 from ..stages import (
     MODEL,
@@ -92,6 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     refuse_overrides(args.set, GIVEN)
+    if not Path(find_shipped(args.zoo), "config.json").is_file():
+        raise StageError("there is no model", where=str(args.zoo), mend="--zoo FOLDER, what llava-corr zoo makes")
     check_configurations(plan(args))
     _check_own_rows(args)
     write_specs(args.out)

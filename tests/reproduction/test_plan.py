@@ -164,6 +164,8 @@ def test_other_twins_are_everyones(tmp_path):
     assert set(weights.values()) == {"mine/zoo"}
     with pytest.raises(LlavaCorrError, match="--zoo"):
         reproduce.run(arguments(tmp_path, "--set", "model.weights=mine/zoo"))
+    with pytest.raises(LlavaCorrError, match="there is no model"):
+        reproduce.run(arguments(tmp_path, "--zoo", "mine/zoo"))
 
 
 def test_small_counts_leave_nothing_empty(tmp_path):
