@@ -2,8 +2,8 @@
 
 python scripts/readme_tables.py --demo runs/demo
 
-perf/demo_scores.json: commit, steps and scores of the demo's three rows, without the values of single samples. On
-standard output, to be pasted: the demo's tables, and those of docs/reproduction/tables.md that the README shows.
+perf/demo_scores.json: commit, steps and scores of the demo's three rows, without the values of single samples. The
+README's tables are those of the demo, and two of docs/reproduction/tables.md; each is found by its first line.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from typing import Any
 
 from llava_corr.benchmarks.mixedparts_units import TASKS
 from llava_corr.errors import ReportError
-from llava_corr.files import read_json, write_json
+from llava_corr.files import atomic_write, read_json, write_json
 from llava_corr.report.scores_file import read_scores
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT, TABLES = ROOT / "perf" / "demo_scores.json", ROOT / "docs" / "reproduction" / "tables.md"
+README, KEPT, TABLES = ROOT / "README.md", ROOT / "perf" / "demo_scores.json", ROOT / "docs" / "reproduction" / "tables.md"
 ROWS = {"Calico (tiny)": "tiny-calico", "blind": "tiny-blind", "prior-only": "prior-only"}
 COLUMNS, RATIO = ("AP50", "mIoU", "Recall", "SS", "S-IoU", "mIoU_strict"), "predictions_per_truth"
 HEAD = " | ".join(COLUMNS).replace("mIoU_strict", "strict mIoU")
@@ -46,13 +46,13 @@ def gather(demo: Path) -> dict[str, Any]:
     return {"commit": facts["commit"], "steps": facts["steps"], "scores": scores, "minus_prior_only": minus}
 
 
-def demo_tables(found: Mapping[str, Any]) -> list[str]:
-    """The mean of the tasks by row, and Calico's scores by task."""
+def demo_tables(found: Mapping[str, Any]) -> list[list[str]]:
+    """The lines of two tables: the mean of the tasks by row, and Calico's scores by task."""
     scores = found["scores"]
     means = [_line(row, scores[row]["mean"]) for row in ROWS]
     tasks = [_line(task.replace("_", " "), scores["Calico (tiny)"][task]) for task in TASKS]
     rule = "|---" * (len(COLUMNS) + 1) + "|"
-    return [f"| mean of the three tasks | {HEAD} |", rule, *means, f"| Calico (tiny) | {HEAD} |", rule, *tasks]
+    return [[f"| mean of the three tasks | {HEAD} |", rule, *means], [f"| Calico (tiny) | {HEAD} |", rule, *tasks]]
 
 
 def _line(title: str, columns: Mapping[str, Sequence[float]]) -> str:
@@ -63,14 +63,18 @@ def _line(title: str, columns: Mapping[str, Sequence[float]]) -> str:
     return f"| {title} | {' | '.join(cells)} |"
 
 
-def reproduction_tables() -> list[str]:
+def reproduction_tables() -> list[list[str]]:
     """The lines of the reproduction's tables that the README shows."""
     text = TABLES.read_text(encoding="utf-8")
-    return [
-        line
-        for title in SHOWN
-        for line in re.split(rf"^### {re.escape(title)}$", text, flags=re.M)[1].split("\n\n")[1].splitlines()
-    ]
+    below = [re.split(rf"^### {re.escape(title)}$", text, flags=re.M)[1] for title in SHOWN]
+    return [part.split("\n\n")[1].splitlines() for part in below]
+
+
+def replaced(text: str, table: Sequence[str]) -> str:
+    """``text`` with ``table`` in the place of the table that has the same first line."""
+    before, after = text.split(table[0] + "\n", 1)
+    rest = re.sub(r"\A(\|.*\n)*", "", after)
+    return "\n".join([before.removesuffix("\n"), *table, rest])
 
 
 def main() -> None:
@@ -79,7 +83,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.demo:
         write_json(KEPT, gather(args.demo))
-    print("\n".join([*demo_tables(json.loads(KEPT.read_text())), "", *reproduction_tables()]))
+    text = README.read_text(encoding="utf-8")
+    for table in (*demo_tables(json.loads(KEPT.read_text())), *reproduction_tables()):
+        text = replaced(text, table)
+    with atomic_write(README) as handle:
+        handle.write(text)
 
 
 if __name__ == "__main__":
