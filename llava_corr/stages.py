@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
@@ -36,10 +38,18 @@ MODEL = Path("model", "config.json")  # of a run: its model is written whole or 
 def as_value(text: str | Path) -> str:
     """A path as the value of ``--set``, which is YAML: in quotes where it would be read as something else."""
     try:
-        plain = yaml.safe_load(str(text)) == str(text)
-    except yaml.YAMLError:
+        plain = OmegaConf.from_dotlist([f"value={text}"])["value"] == str(text)
+    except (yaml.YAMLError, OmegaConfBaseException):
         plain = False
-    return str(text) if plain else json.dumps(str(text), ensure_ascii=False)
+    return str(text) if plain else json.dumps(str(text).replace("${", "\\${"), ensure_ascii=False)
+
+
+def _as_path(value: str) -> str:
+    """The other way round."""
+    try:
+        return str(json.loads(value)).replace("\\${", "${") if value.startswith('"') else value
+    except ValueError:  # what only begins like a value
+        return value
 
 
 def refuse_overrides(values: Iterable[str], kept: Mapping[str, str]) -> None:
@@ -122,7 +132,7 @@ class Stage:
     def rests_on(self, other: Stage) -> bool:
         """Whether its command reads what ``other`` makes."""
         words = [word for flag, word in pairwise(self.command) if flag != "--out"]
-        read = (word[start:].strip('"') for word in words for start in _beginnings(word))
+        read = (_as_path(word[start:]) for word in words for start in _beginnings(word))
         return other.name in self.after or any(Path(path).is_relative_to(other.product) for path in read)
 
 
@@ -229,7 +239,7 @@ def _run(stage: Stage, label: str, out: Path, spent: Spent, lock: int) -> None:
 @contextmanager
 def _alone(out: Path) -> Iterator[int]:
     """Keeps other calls out of the folder; yields the file descriptor that does. Stages inherit it: one that goes on
-    after its call was killed keeps the next call out.
+    after its call was killed keeps the next call out, as long as the process lives that the call had started.
 
     Raises:
         StageError: one works there.

@@ -19,7 +19,11 @@ from llava_corr.files import atomic_write, read_json, write_json
 from llava_corr.report.scores_file import read_scores
 
 ROOT = Path(__file__).resolve().parent.parent
-README, KEPT, TABLES = ROOT / "README.md", ROOT / "perf" / "demo_scores.json", ROOT / "docs" / "reproduction" / "tables.md"
+README, KEPT, TABLES = (
+    ROOT / "README.md",
+    ROOT / "perf" / "demo_scores.json",
+    ROOT / "docs" / "reproduction" / "tables.md",
+)
 ROWS = {"Calico (tiny)": "tiny-calico", "blind": "tiny-blind", "prior-only": "prior-only"}
 COLUMNS, RATIO = ("AP50", "mIoU", "Recall", "SS", "S-IoU", "mIoU_strict"), "predictions_per_truth"
 HEAD = " | ".join(COLUMNS).replace("mIoU_strict", "strict mIoU")
@@ -72,7 +76,9 @@ def reproduction_tables() -> list[list[str]]:
 
 def replaced(text: str, table: Sequence[str]) -> str:
     """``text`` with ``table`` in the place of the table that has the same first line."""
-    before, after = text.split(table[0] + "\n", 1)
+    before, found, after = text.partition(table[0] + "\n")
+    if not found:
+        raise ReportError("no table begins so", where=table[0], mend="put that line where the table is to be")
     rest = re.sub(r"\A(\|.*\n)*", "", after)
     return "\n".join([before.removesuffix("\n"), *table, rest])
 

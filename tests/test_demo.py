@@ -266,21 +266,25 @@ def test_broken_notes_are_named(tmp_path, planned, name, text):
         demo.run(arguments(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["a b", "a #b", "a: b", "1e5", "lr=0.1", "model:x", "[a]", '"', "null"])
+@pytest.mark.parametrize("name", ["a b", "a #b", "a: b", "lr=0.1", "model:x", 'x: "y"', "a\\b"])
 def test_folders_of_any_name_are_values(tmp_path, name):
-    path = tmp_path / name if name != "null" else name
-    config = load_config("tiny/calico.yaml", [f"output_dir={stages.as_value(path)}"])
-    assert config.output_dir == str(path)
-    assert stages.as_value("/plain/path") == "/plain/path", "commands are read by people"
-
-
-def test_stages_rest_on_folders_of_any_name(tmp_path):
+    for path in (tmp_path / name, name):
+        assert load_config("tiny/calico.yaml", [f"output_dir={stages.as_value(path)}"]).output_dir == str(path)
     args = arguments(tmp_path)
-    args.out = tmp_path / "a: lr=0.1 #b"
+    args.out = tmp_path / name
     plan = {s.name: s for s in demo.plan(args)}
     assert plan["train: calico"].rests_on(plan["features: calico"])
     assert plan["features: calico"].rests_on(plan["data: train"])
     assert not plan["train: calico"].rests_on(plan["features: blind"])
+
+
+@pytest.mark.parametrize("name", ["1e3", "1.5e3", "5", "null", "true", "[a]", "{a: b}", '"', "${x}", "a${oc.env:HOME}"])
+def test_values_that_yaml_reads_otherwise_are_quoted(name):
+    assert load_config("tiny/calico.yaml", [f"output_dir={stages.as_value(name)}"]).output_dir == name
+
+
+def test_plain_paths_are_not_quoted():
+    assert stages.as_value("/plain/path") == "/plain/path", "commands are read by people"
 
 
 @pytest.mark.parametrize("value", ["name=x", "output_dir=/x", "data.train=x", "data={train: x}", "data.features=x"])

@@ -161,7 +161,8 @@ def _seen(args: argparse.Namespace, samples: Sequence[Sample], findings: Finding
             near = closest(normalise_label(name), asked)
             hint = f"; did you mean {near!r}?" if near else ""
             findings.add("seen_category_in_no_sample", name, f"no sample has it{hint}")
-            logger.warning("--seen %s: no sample has it%s", name, hint)
+            if near:
+                logger.warning("--seen %s: no sample has it%s", name, hint)
     return args.seen
 
 

@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
 def _scored(
     args: argparse.Namespace, samples: Sequence[Sample], path: str, name: str | None, embeddings: LabelEmbeddings
 ) -> Run:
-    sha256 = file_hash(path, PredictionError)
     predictions = list(iter_predictions(path))
+    sha256 = file_hash(path, PredictionError) if Path(path).is_file() else None  # a pipe is read once
     require_verified(path)
     if not predictions:
         raise PredictionError("the file holds no prediction", where=path, mend="run llava-corr predict again")

@@ -4,7 +4,7 @@
 
     schema_version, benchmark "mixedparts", benchmark_version, name, versions {llava_corr, python, numpy, pycocotools}
     truth       identity of the samples; samples {path, count, tasks {task: count}}
-    predictions {path, missing, sha256 of the file}
+    predictions {path, missing, sha256 of the file or null}
     settings    {text_model, resamples, seed, level}
     columns     {task or "mean": {metric: Score}}; Score = {name, value, interval [low, high] or null, n, convention,
                 per_sample {sample id: value} or null}; a metric with nothing to average is absent
@@ -39,7 +39,7 @@ class Run:
 
     name: str
     path: str
-    sha256: str
+    sha256: str | None
     result: Result
 
     def predictions(self) -> dict[str, Any]:

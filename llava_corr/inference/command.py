@@ -35,7 +35,7 @@ ANSWER = {"schema_version", "images", "answers"}  # what a file of --images hold
 # What decides an answer; batch size, device and version may differ between a file and its check.
 DECIDING = ("model", "blind", "max_new_tokens", "dtype", "true_answers")
 # What makes a finished file another one, not to be replaced without --restart.
-ANOTHER = ("model", "samples", "blind", "true_answers")
+ANOTHER = (*DECIDING, "samples")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -169,7 +169,7 @@ def _settings(args: argparse.Namespace, how: PredictionSection, count: int, *, b
 
 def _is_finished(args: argparse.Namespace, samples: Sequence[Sample], settings: Settings) -> bool:
     """Whether ``--out`` needs no predicting: made by these settings, or only to be verified."""
-    from .prediction_file import partial_path, read_made
+    from .prediction_file import is_begun, partial_path, read_made
     from .verify import answers_of
 
     if not args.out.exists() or not args.out.stat().st_size:
@@ -179,7 +179,7 @@ def _is_finished(args: argparse.Namespace, samples: Sequence[Sample], settings: 
         logger.info("%s was finished earlier", args.out)
         return True
     if not args.verify or partial_path(args.out).exists():
-        if not partial_path(args.out).exists():  # a new one was begun with --restart
+        if not is_begun(partial_path(args.out)):  # a new one was begun with --restart
             _require_same(args.out, made, settings)
         logger.info("%s is of other settings and will be replaced when the new file is whole", args.out)
         return False

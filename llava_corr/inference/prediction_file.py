@@ -92,6 +92,14 @@ def made_path(path: Path) -> Path:
     return path.with_name(path.name + ".made.json")
 
 
+def is_begun(partial: Path) -> bool:
+    """Whether a file was begun there: its first line says by which settings."""
+    if not partial.is_file():
+        return False
+    with partial.open("rb") as handle:
+        return handle.readline().endswith(b"\n")
+
+
 def read_made(path: Path, kind: type[FileSettings] = Settings) -> Made | None:
     """How the finished file ``path`` was made; None where that is not recorded for its present contents, or was not
     recorded as this ``kind`` of settings."""

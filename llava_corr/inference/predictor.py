@@ -22,7 +22,7 @@ from tqdm import tqdm
 from transformers import BatchFeature
 
 from ..datasets.collate import load_pictures, to_dialogue
-from ..datasets.mixedparts.phrasings import QUESTIONS, in_words
+from ..datasets.mixedparts.phrasings import in_words
 from ..errors import CheckpointError, SampleError
 from ..files import find_shipped
 from ..grammar import IMAGE, SEG, ParsedAnswer, build_question, names_parts, normalise_label, parse_answer
@@ -156,7 +156,7 @@ class Predictor:
         """
         answer = self.ask(what)
         shown = answer.segments
-        if what in QUESTIONS and what != "common_objects":
+        if in_words(what, len(self._pictures))[1] in ("common_parts", "unique_parts"):
             shown = tuple(s for s in shown if names_parts(s.sentence))
         return [[s for s in shown if s.image_index == index] for index in range(len(self._pictures))]
 

@@ -127,6 +127,8 @@ def require_scored(file: ScoresFile, scores: str | Path, predictions: str | Path
         PredictionError: ``predictions`` cannot be read.
         ReportError: it holds something else than when it was scored.
     """
+    if Path(predictions).exists() and not Path(predictions).is_file():
+        return  # a pipe, to be read once
     if file.predictions.sha256 and file_hash(predictions, PredictionError) != file.predictions.sha256:
         raise ReportError(
             f"the answers are not those that {scores} was made of ({file.predictions.path} at that time)",

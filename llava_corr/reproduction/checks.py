@@ -97,6 +97,8 @@ def _comparisons(scores: Path) -> list[str]:
     for name, file in stand.items():
         run, _, test = name.rpartition("-")
         found += _badly_compared(name, file, stand, test, compared_with(run) if test == "pairs" else None)
+        if test == "pairs" and file.against and not compared_with(run):
+            found.append(f"{name} is of no seed: its comparison with {file.against.name} is passed over")
     seeds = sorted({seed for name in stand if (seed := name.removesuffix("-pairs").rpartition("-")[2]).isdigit()})
     for seed in seeds:
         paths = [(claim.file(scores, seed), claim) for claim in CLAIMS if claim.better != "calico"]
@@ -129,6 +131,8 @@ def _badly_compared(
         yield f"{name} is compared with {file.against.name}, not with {expected}"
         return
     other = stand.get(f"{file.against.name}-{test}")
+    if other is None and expected:
+        yield f"{name} is compared with {expected}, whose scores are not there"
     if other is not None and not rests_on(file, other):
         yield f"{name} compares with other answers of {other.name} than stand here"
     own, theirs = file.values(), file.against.columns

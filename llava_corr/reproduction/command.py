@@ -117,7 +117,7 @@ def _check_own_rows(args: argparse.Namespace) -> None:
             raise StageError(
                 f"--own-row {name} changes what all rows share: {', '.join(changed)}",
                 where=", ".join(row.overlays),
-                mend="leave that out of its files; " + ", ".join(GIVEN[key] for key in changed if key in GIVEN),
+                mend="; ".join(["leave that out of its files", *(GIVEN[key] for key in changed if key in GIVEN)]),
             )
 
 

@@ -19,7 +19,7 @@ from ..errors import ReportError
 from ..files import file_hash, read_json, read_text, write_json, write_lines
 from ..report.scores_file import ScoresFile, read_scores
 from .checks import PLACES, settings
-from .images import STORED, by_images
+from .images import STORED, TESTS, by_images
 from .order import FOLDER
 from .rows import MAIN
 from .stored import Consistency, RunFacts, config_of, log_of, read_as, size_of, stages_of
@@ -66,14 +66,29 @@ def gather(out: Path, evidence: Path) -> Path:
         found |= _run_files(run, evidence / run.name)
     images = {} if MAIN in behind else by_images(out)
     then, now = stages_of(evidence).model_dump(), stages_of(out).model_dump()
-    found[evidence / "stages.json"] = {key: then[key] | value for key, value in now.items()}
-    if (evidence / STORED).exists() and evidence / "scores" / f"{MAIN}-pairs.json" in found:
-        (evidence / STORED).unlink()  # of other answers
+    found[evidence / "stages.json"] = {
+        key: then[key] | {stage: value for stage, value in spent.items() if not behind & _runs_in(stage)}
+        for key, spent in now.items()
+    }
+    if (evidence / STORED).exists() and not images and any(_changed(evidence, found, test) for test in TESTS):
+        logger.warning("%s is taken away: its answers are other ones now, without their samples", evidence / STORED)
+        (evidence / STORED).unlink()
     if images:
         found[evidence / STORED] = images
     for path, value in found.items():
         write_json(path, value) if path.suffix == ".json" else write_lines(path, value)
     return evidence
+
+
+def _runs_in(stage: str) -> set[str]:
+    """The runs that a stage's name speaks of: ``train: glamm-0-align``, ``score: no_cam-0 against neither-0``."""
+    return {word.removesuffix("-align").removesuffix("-drawn") for word in stage.split()}
+
+
+def _changed(evidence: Path, found: dict[Path, Any], test: str) -> bool:
+    """Whether scores of the main row come that are not those of before."""
+    path = evidence / "scores" / f"{MAIN}-{test}.json"
+    return path in found and path.exists() and read_json(path, ReportError).get("columns") != found[path]["columns"]
 
 
 def without_samples(path: Path) -> dict[str, Any]:

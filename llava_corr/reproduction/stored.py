@@ -125,12 +125,12 @@ def log_of(run: Path) -> list[dict[str, Any]]:
 def size_of(run: Path, *, images: int = 2) -> Size:
     """Of a question about ``images`` pictures with two masks in each, frozen towers included; see :class:`Size`. Read
     off the run's model where that is there, else as noted in ``run.json``."""
-    from ..config import load_config
-    from ..models.sizes import measure
-
     noted = read_as(RunFacts, run / "run.json").size if (run / "run.json").exists() else None
     if noted and images == 2 and not (run / MODEL).exists():
         return noted
+    from ..config import load_config
+    from ..models.sizes import measure
+
     # the vocabulary is that of the weights: of its own, since those it started from may be gone
     own = [f"model.weights={json.dumps(str(run / MODEL))}"] if (run / MODEL / "config.json").exists() else []
     size = measure(load_config(run / "config.yaml", own), images=images, masks=2 * images).to_json()

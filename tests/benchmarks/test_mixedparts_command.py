@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -106,6 +107,15 @@ def test_script_scores_again_without_torch(files):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "exit 0 []"
     assert (files / "scores.json").read_text() == first, "the same files give the same scores"
+
+
+def test_predictions_may_come_through_a_pipe(files):
+    pipe = files / "pipe.jsonl"
+    os.mkfifo(pipe)
+    words = [str(w) for w in options(files, "pipe.jsonl")]
+    run = subprocess.Popen([sys.executable, ROOT / "eval" / "mixedparts.py", *words], stdout=subprocess.DEVNULL)
+    pipe.write_bytes((files / "model.jsonl").read_bytes())
+    assert run.wait(timeout=120) == 0
 
 
 def test_script_names_a_fault_without_a_traceback(files):

@@ -97,8 +97,10 @@ def test_a_task_wants_two_pictures():
     assert in_words("common_parts", 2) == (QUESTIONS["common_parts"][0], "common_parts")
     with pytest.raises(SampleError, match="compares pictures, and there is 1"):
         in_words("common_parts", 1)
-    with pytest.raises(SampleError, match="did you mean 'common_parts'"):
-        in_words("comon_parts", 2)
+    assert in_words(" common-parts ", 2)[1] == "common_parts"
+    for word in ("comon_parts", "Common-Part"):
+        with pytest.raises(SampleError, match="did you mean 'common_parts'"):
+            in_words(word, 2)
 
 
 def test_a_model_folder_answers_a_samples_file_like_its_run(tmp_path, tiny_run):

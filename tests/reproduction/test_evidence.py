@@ -146,6 +146,9 @@ def test_a_broken_file_is_named_and_nothing_written(sittings, tmp_path, name):
 def test_scores_of_answers_that_are_being_made_anew_stay_behind(sittings, tmp_path, caplog):
     kept = evidence.gather(sittings[0], tmp_path / "evidence")
     before = {path: path.read_bytes() for path in kept.rglob("*neither*/*") if path.is_file()}
+    spent = json.loads((kept / "stages.json").read_text())
+    partly = {"stage_seconds": {"train: neither-0": 3.0, "predict: no_cem-0 pairs": 70}}
+    write_json(sittings[0] / "stages.json", partly)
     write_json(sittings[0] / "commands.json", {})
     write_json(sittings[0] / "neither-0" / "run.json", {"commit": "new"})
     answers = sittings[0] / "neither-0" / "pairs.jsonl"
@@ -154,6 +157,8 @@ def test_scores_of_answers_that_are_being_made_anew_stay_behind(sittings, tmp_pa
         evidence.gather(sittings[0], kept)
         assert {path: path.read_bytes() for path in kept.rglob("*neither*/*") if path.is_file()} == before
         assert "neither-0-pairs.json stays behind" in caplog.text
+    spent["stage_seconds"] |= {"predict: no_cem-0 pairs": 70.0}
+    assert json.loads((kept / "stages.json").read_text()) == spent
 
 
 def test_tflops_are_those_of_the_run_s_own_model_wherever_the_tables_are_made(sittings, tmp_path):

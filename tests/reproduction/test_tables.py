@@ -214,6 +214,16 @@ def test_comparisons_with_other_answers_are_named(out, tmp_path):
     folder = shutil.copytree(out / "scores", tmp_path / "scores")
     to = folder / "order" / "no_cam-neither-0.json"
     renamed(folder / "no_cam-0-pairs.json", to, "no_cam-0", "neither-0")
+    assert checks.faults(tmp_path, {}) == ["no_cam-neither-0 is compared with neither-0, whose scores are not there"]
+    moved = json.loads(to.read_text())
+    renamed(folder / "no_cem-0-pairs.json", folder / "neither-0-pairs.json", "neither-0", "calico-0")
+    scores = json.loads((folder / "neither-0-pairs.json").read_text())
+    moved["against"]["columns"] = {t: {n: s["value"] for n, s in r.items()} for t, r in scores["columns"].items()}
+    for task, row in moved["against"]["differences"].items():
+        for name, difference in row.items():
+            difference["value"] = moved["columns"][task][name]["value"] - moved["against"]["columns"][task][name]
+    moved["against"]["predictions"] = scores["predictions"]
+    write_json(to, moved)
     assert checks.faults(tmp_path, {}) == []
     for name in ("calico-1", "no_cam-0"):
         scores = json.loads((folder / f"{name}-pairs.json").read_text())
@@ -265,9 +275,31 @@ def test_scores_and_cost_by_the_number_of_images(out, tmp_path):
     shutil.rmtree(tmp_path / "data")
     assert images.by_images(tmp_path) == {}  # scores alone make the other tables
     assert json.loads(json.dumps(found)) == images.by_images(kept)
+    evidence.gather(tmp_path, kept)
+    assert json.loads(json.dumps(found)) == images.by_images(kept), "of the same answers"
+    changed = json.loads((tmp_path / "scores" / "main-sets.json").read_text())
+    changed["columns"]["mean"]["mIoU"]["value"] = 0.1
+    write_json(tmp_path / "scores" / "main-sets.json", changed)
+    evidence.gather(tmp_path, kept)
+    assert not images.by_images(kept), "of other answers, whose samples are not there"
 
 
 def test_scores_of_an_earlier_version_are_not_a_second_seed(out, tmp_path):
     folder = shutil.copytree(out / "scores", tmp_path / "scores")
     shutil.copy(folder / "blind-0-pairs.json", folder / "blind-pairs.json")
-    assert tables.collect(tmp_path)["tests"]["pairs"]["blind"]["seeds"] == ["0"]
+    found = tables.collect(tmp_path)
+    assert found["tests"]["pairs"]["blind"]["seeds"] == ["0"]
+    assert "blind-pairs is of no seed: its comparison with calico-0 is passed over" in found["faults"]
+
+
+def test_a_baseline_counts_only_beside_calico_of_its_seed(out, tmp_path):
+    folder = shutil.copytree(out / "scores", tmp_path / "scores")
+    for seed in (0, 1):
+        renamed(
+            folder / f"no_cam-{seed}-pairs.json",
+            folder / f"prior-only-{seed}-pairs.json",
+            f"prior-only-{seed}",
+            f"calico-{seed}",
+        )
+    (folder / "calico-1-pairs.json").unlink()
+    assert "prior-only-1-pairs is compared with calico-1, whose scores are not there" in checks.faults(tmp_path, {})

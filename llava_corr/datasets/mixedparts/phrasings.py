@@ -200,13 +200,14 @@ def in_words(what: str, pictures: int) -> tuple[str, Task | None]:
         SampleError: a word like a task's that is none, or a task about fewer than two pictures.
     """
     tasks: dict[str, Task] = {task: task for task in QUESTIONS}
-    if task := tasks.get(what):
+    word = what.strip().replace("-", "_")
+    if task := tasks.get(word):
         if pictures < 2:
             raise SampleError(
                 f"{what} compares pictures, and there is {pictures or 'none'}", mend="give two or more, or ask in words"
             )
         return QUESTIONS[task][0], task
-    like_a_task = "_" in what or what in get_args(Task) or closest(what, QUESTIONS)
-    if what.isascii() and what.isidentifier() and like_a_task:
-        raise SampleError(f"{what!r} is no task", mend=f"{did_you_mean(what, QUESTIONS)}, or ask in a sentence")
+    like_a_task = "_" in word or word in get_args(Task) or closest(word.lower(), QUESTIONS)
+    if word.isascii() and word.isidentifier() and like_a_task:
+        raise SampleError(f"{what!r} is no task", mend=f"{did_you_mean(word.lower(), QUESTIONS)}, or ask in a sentence")
     return what, None
