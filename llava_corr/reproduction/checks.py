@@ -63,9 +63,8 @@ def faults(out: Path, scored: Mapping[str, Sequence[str]]) -> list[str]:
         if fact not in ("seed", ORDER)
     ]
     if calico and _there(out, MAIN):
-        main = _facts(out, MAIN)
-        same = [fact for fact in (SAMPLES, WEIGHTS) if main[fact] == known[calico[0]][fact]]
-        found += [f"{MAIN} and {calico[0]} differ in {fact}" for fact in (SAMPLES, WEIGHTS) if fact not in same]
+        main, first = _facts(out, MAIN), known[calico[0]]
+        found += [f"{MAIN} and {calico[0]} differ in {f}" for f in (SAMPLES, WEIGHTS) if main[f] != first[f]]
     return [*found, *_alignments(out, list(known)), *_comparisons(out / "scores")]
 
 
@@ -100,24 +99,32 @@ def _comparisons(scores: Path) -> list[str]:
         if test == "pairs" and file.against and not compared_with(run):
             found.append(f"{name} is of no seed: its comparison with {file.against.name} is passed over")
     seeds = sorted({seed for name in stand if (seed := name.removesuffix("-pairs").rpartition("-")[2]).isdigit()})
-    for seed in seeds:
-        paths = [(claim.file(scores, seed), claim) for claim in CLAIMS if claim.better != "calico"]
-        for path, first, second in [
-            *((path, *claimed(claim, seed)) for path, claim in paths),
-            (noise_file(scores, seed), f"calico-{seed}", "calico-0"),
-        ]:
-            if path.exists():
-                file = read_scores(path)
-                found += _badly_compared(path.stem, file, stand, "pairs", second)
-                if file.name != first:
-                    found.append(f"{path.stem} holds scores of {file.name}")
-                elif (own := stand.get(f"{first}-pairs")) and own.values() != file.values():
-                    found.append(f"{path.stem} compares other answers of {first} than stand here")
+    for path, first, second in (pair for seed in seeds for pair in _pairs(scores, seed) if pair[0].exists()):
+        file = read_scores(path)
+        found += _badly_compared(path.stem, file, stand, "pairs", second)
+        if file.name != first:
+            found.append(f"{path.stem} holds scores of {file.name}")
+        elif (own := stand.get(f"{first}-pairs")) and own.values() != file.values():
+            found.append(f"{path.stem} compares other answers of {first} than stand here")
+    return [*found, *_other_rules(stand)]
+
+
+def _pairs(scores: Path, seed: str) -> Iterator[tuple[Path, str, str]]:
+    """The files of a seed that compare with another row than Calico, or with another seed, and the runs that they are
+    to compare."""
+    for claim in CLAIMS:
+        if claim.better != "calico":
+            yield claim.file(scores, seed), *claimed(claim, seed)
+    yield noise_file(scores, seed), f"calico-{seed}", "calico-0"
+
+
+def _other_rules(stand: Mapping[str, ScoresFile]) -> Iterator[str]:
+    """Files that were scored by other rules than the first."""
     rules = {name: _rules(file) for name, file in stand.items() if file.settings}
-    first_rules = next(iter(rules.values()), {})
-    changed = {name: [key for key in first_rules if own.get(key) != first_rules[key]] for name, own in rules.items()}
-    found += [f"{name} was scored by another rule: {', '.join(keys)}" for name, keys in changed.items() if keys]
-    return found
+    first = next(iter(rules.values()), {})
+    for name, own in rules.items():
+        if changed := [key for key in first if own.get(key) != first[key]]:
+            yield f"{name} was scored by another rule: {', '.join(changed)}"
 
 
 def _badly_compared(
