@@ -261,6 +261,9 @@ class TrainingSection(Section):
     max_steps: int = Field(5000, gt=0, description="optimiser steps")
     batch_size: int = Field(4, gt=0, description="dialogues per device and micro-step")
     gradient_accumulation: int = Field(4, gt=0, description="micro-steps of an optimiser step")
+    group_by_length: bool = Field(
+        False, description="in each step the dialogues with most pictures come first: micro-batches have less padding"
+    )
     learning_rate: float = Field(4e-4, gt=0, description="its peak")
     betas: tuple[Share, Share] = Field((0.9, 0.95), description="of AdamW")
     weight_decay: float = Field(0.0, ge=0, description="of AdamW")

@@ -31,6 +31,7 @@ from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
 from ..records import Dialogue, Mask, Prediction, Sample, Segment
 from .pictures import Picture, as_picture
+from .tower_memo import TowerMemo
 
 PROMPT = ("input_ids", "attention_mask", "guide_positions", "image_index", "image_owner")
 Precision = Literal["float32", "bfloat16"]
@@ -142,7 +143,7 @@ class Predictor:
         batch = self._batch([dialogue], pictures)
         if self._seen is None:
             self._seen = self.model.features(**batch)
-        return self._answer(batch, self._seen, [dialogue], pictures, truths=[""])[0]
+        return self._answer(batch, [dialogue], pictures, [""], seen=self._seen)[0]
 
     def segment(self, what: str) -> list[list[Segment]]:
         """The masks of an answer about the chosen pictures: one list per picture, in the order of the answer.
@@ -169,7 +170,7 @@ class Predictor:
         true_answers: bool = False,
         progress: bool = True,
     ) -> Iterator[Prediction]:
-        """Answers the last question of every sample, in order.
+        """Answers the last question of every sample, in order; pictures that samples share are looked at once.
 
         Args:
             samples: what is asked.
@@ -179,28 +180,23 @@ class Predictor:
             progress: shows a line.
         """
         bar = tqdm(total=len(samples), desc="predict", disable=not progress, dynamic_ncols=True)
+        memo = TowerMemo(self.model, self.processor)
         for start in range(0, len(samples), batch_size):
             chunk = samples[start : start + batch_size]
             dialogues = [to_dialogue(sample, with_answers=False, blind=blind) for sample in chunk]
             pictures = load_pictures(chunk, blind=blind)
             truths = [sample.truth_hash() for sample in chunk]
             told = [self._true_answer(sample) for sample in chunk] if true_answers else None
-            yield from self.answer_dialogues(dialogues, pictures, truths, told)
+            batch = self._batch(dialogues, pictures, memo)
+            yield from self._answer(batch, dialogues, pictures, truths, told=told)
             bar.update(len(chunk))
         bar.close()
 
-    @torch.no_grad()
     def answer_dialogues(
-        self,
-        dialogues: Sequence[Dialogue],
-        pictures: Mapping[str, Picture],
-        truths: Sequence[str],
-        told: Sequence[Sequence[int]] | None = None,
+        self, dialogues: Sequence[Dialogue], pictures: Mapping[str, Picture], truths: Sequence[str]
     ) -> list[Prediction]:
-        """Generates greedily, or takes the tokens that are ``told``, then runs once over question and answer to read
-        the [SEG] states (right for any way of generating, and for a [SEG] that comes first or last)."""
-        batch = self._batch(dialogues, pictures)
-        return self._answer(batch, self.model.features(**batch), dialogues, pictures, truths, told)
+        """Answers to dialogues whose last answer is open."""
+        return self._answer(self._batch(dialogues, pictures), dialogues, pictures, truths)
 
     def _true_answer(self, sample: Sample) -> list[int]:
         """Tokens of the last answer, with the end token.
@@ -217,19 +213,32 @@ class Predictor:
             )
         return whole.ids[len(asked.ids) :]
 
-    def _batch(self, dialogues: Sequence[Dialogue], pictures: Mapping[str, Picture]) -> BatchFeature:
-        return self.processor(dialogues, pictures, padding_side="left").to(self.model.device)
+    def _batch(
+        self, dialogues: Sequence[Dialogue], pictures: Mapping[str, Picture], memo: TowerMemo | None = None
+    ) -> BatchFeature:
+        """With the pictures, or with what a memo's towers made of them."""
+        if memo is not None and pictures:
+            features = memo.of(dialogues, pictures)
+            batch = self.processor(dialogues, None, features=features, padding_side="left")
+        else:
+            batch = self.processor(dialogues, pictures, padding_side="left")
+        return batch.to(self.model.device)
 
+    @torch.no_grad()
     def _answer(
         self,
         batch: BatchFeature,
-        seen: Mapping[str, Tensor],
         dialogues: Sequence[Dialogue],
         pictures: Mapping[str, Picture],
         truths: Sequence[str],
+        *,
+        seen: Mapping[str, Tensor] | None = None,
         told: Sequence[Sequence[int]] | None = None,
     ) -> list[Prediction]:
-        """What the towers have ``seen`` serves both passes."""
+        """Generates greedily, or takes the tokens that are ``told``, then runs once over question and answer to read
+        the [SEG] states (right for any way of generating, and for a [SEG] that comes first or last). What the towers
+        have ``seen`` serves both passes."""
+        seen = self.model.features(**batch) if seen is None else seen
         room = self._room(batch, dialogues) if told is None else [len(answer) for answer in told]
         tokens = self._generate(batch, seen, room) if told is None else self._padded(told)
         alive = self._alive(tokens, room)

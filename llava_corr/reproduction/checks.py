@@ -178,6 +178,7 @@ def _facts(out: Path, name: str) -> dict[str, Any]:
     facts = read_as(RunFacts, out / name / "run.json")
     config = settings(out / name)
     size, count = (config.pop(f"training.{key}", 1) for key in ("batch_size", "gradient_accumulation"))
+    config.pop("training.group_by_length", None)  # like micro-batches it leaves a step's dialogues what they are
     aligned = out / f"{name}-align" / "run.json"  # then the row starts from what its own alignment made of the twins
     begun = read_as(RunFacts, aligned) if aligned.exists() else facts
     return {

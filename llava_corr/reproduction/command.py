@@ -253,6 +253,8 @@ def _row(args: argparse.Namespace, key: str, row: Row, seed: int) -> list[Stage]
     name = f"{key}-{seed}"
     batches = _micro_batches(args) if row.patches else []
     own = [f"name={name}", f"seed={seed}", f"training.max_steps={args.steps}", *batches]
+    if batches:
+        own.append("training.group_by_length=true")
     stages = []
     if row.aligned:
         stages.append(_align(args, name, row, seed, batches))

@@ -25,7 +25,7 @@ from ..models.adapters import TrainedParts
 from ..models.checkpoints import written_whole
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
-from ..record_files import SamplesFile
+from ..record_files import SamplesFile, image_paths
 from ..records import Sample
 from . import ranks
 from .arguments import training_arguments
@@ -202,7 +202,12 @@ def build_trainer(
         args = training_arguments(config, folder)
     per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     in_turn = args.eval_batch_size * args.world_size if args.world_size > 1 else 1
-    epochs = PictureSharingSampler(samples, config.data.picture_groups, config.seed)
+    order = SampleStream(
+        PictureSharingSampler(samples, config.data.picture_groups, config.seed),
+        config.training.max_steps * per_step,
+        step=per_step,
+        lengths=[len(pictures) for pictures in image_paths(samples)] if config.training.group_by_length else None,
+    )
     trainer = DialogueTrainer(
         parts=parts,
         args=args,
@@ -218,7 +223,7 @@ def build_trainer(
             TensorBoardLog(folder / "tensorboard"),
         ],
         clock=clock,
-        order=SampleStream(epochs, config.training.max_steps * per_step),
+        order=order,
         checkpoints=Checkpoints(folder),
         cosine=config.training.schedule == "cosine",
     )

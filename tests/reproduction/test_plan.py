@@ -69,6 +69,7 @@ def test_rows_take_the_same_dialogues_a_step_in_micro_batches_of_their_own(tmp_p
     assert {t.batch_size * t.gradient_accumulation for t in training.values()} == {size}
     smaller = {name for name, t in training.items() if t.batch_size < training["calico"].batch_size}
     assert smaller == ({"no_qformer", "glamm", "lisa"} if size > 2 else set())
+    assert {name for name, t in training.items() if t.group_by_length} == smaller
 
 
 def test_one_row_brings_only_calico_of_its_seed(tmp_path):

@@ -155,7 +155,8 @@ def test_rows_that_may_not_be_compared_are_named(tmp_path, trained):
     trained("lisa-0", "ab", weights="its own alignment's")
     trained("lisa-0-align", "xy")
     trained("glamm-0", "ab", weights="other twins")
-    trained("no_qformer-0", "ab", batch_size=4, gradient_accumulation=4)  # the same steps in other micro-batches
+    # the same steps in other micro-batches
+    trained("no_qformer-0", "ab", batch_size=4, gradient_accumulation=4, group_by_length=True)
     trained("no_dino-0", "ab", batch_size=4)
     trained("calico-1", "zz", max_steps=9)
     names = ["no_cam", "no_cem", "blind", "lisa", "glamm", "no_qformer", "no_dino", "mine", "prior-only"]

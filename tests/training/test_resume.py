@@ -54,6 +54,7 @@ def test_a_continued_run_logs_what_the_whole_run_logs(tmp_path, workers):
     samples = write_toy(tmp_path, 7)
     write_samples(tmp_path / "validation.jsonl", samples[:3])
     common = [*HARD, "training.max_steps=11", "training.save_steps=2", f"data.workers={workers}",
+              "training.group_by_length=true",
               f"data.validation={tmp_path / 'validation.jsonl'}"]  # fmt: skip
     whole = train(small_config(tmp_path, "name=whole", *common))
     config = small_config(tmp_path, "name=parts", *common)
@@ -84,6 +85,37 @@ def test_the_stream_has_every_sample_once_an_epoch_and_no_short_batch(tmp_path):
     assert [sorted(order[k : k + 7]) for k in (0, 7, 14)] == [list(range(7))] * 3
     assert order[:7] != order[7:14]
     assert list(islice(stream, 24)) == order
+
+
+def test_a_step_in_order_of_length_has_the_same_dialogues(tmp_path):
+    """Over the ends of epochs, and with a last step that is short."""
+    samples = write_toy(tmp_path, 7)
+    lengths = [3, 1, 2, 5, 1, 4, 2]
+    plain = SampleStream(PictureSharingSampler(samples, 2, seed=3), total=26)
+    sorted_ = SampleStream(PictureSharingSampler(samples, 2, seed=3), total=26, step=4, lengths=lengths)
+    before, after = list(plain), list(sorted_)
+    assert len(sorted_) == len(after) == 26
+    for start in range(0, 26, 4):
+        step = after[start : start + 4]
+        assert sorted(step) == sorted(before[start : start + 4])
+        assert [lengths[i] for i in step] == sorted((lengths[i] for i in step), reverse=True)
+    assert before != after
+    assert list(sorted_) == after
+
+
+def test_steps_in_order_of_length_make_the_same_model(tmp_path):
+    """Same dialogues a step, hence the same losses, gradients and weights up to the last bits; micro-batches differ."""
+    write_toy(tmp_path, 7, images=(1, 2, 3))
+    common = ["training.batch_size=2", "training.gradient_accumulation=2", "training.max_steps=6",
+              "training.logging_steps=1"]  # fmt: skip
+    plain = train(small_config(tmp_path, "name=plain", *common))
+    grouped = train(small_config(tmp_path, "name=grouped", *common, "training.group_by_length=true"))
+    rows, again = ([row for row in log_of(run) if "loss" in row] for run in (plain, grouped))
+    assert [row["order"] for row in rows] == [row["order"] for row in again]
+    for name in ("loss", "grad_norm"):
+        assert [row[name] for row in again] == pytest.approx([row[name] for row in rows], rel=1e-4)
+    ended = weights(grouped)
+    assert all(torch.allclose(ended[name], value, rtol=1e-3, atol=1e-5) for name, value in weights(plain).items())
 
 
 def test_two_kills(tmp_path):
