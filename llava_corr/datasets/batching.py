@@ -97,8 +97,8 @@ class SampleStream(Sampler[int]):
     Args:
         epochs: the order of one epoch; its epoch is set here.
         total: samples of the run.
-        step: G; each G in turn are put in order of ``lengths``, the longest first, so that micro-batches have little
-            padding. Memory shows what it needs in the first of them.
+        step: G; each G in turn are put in order of ``lengths``, so that micro-batches have little padding; the longest
+            come first, so that a run that needs too much memory ends at once.
         lengths: of every sample, in any unit; None leaves the order alone.
     """
 

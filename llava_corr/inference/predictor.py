@@ -170,7 +170,8 @@ class Predictor:
         true_answers: bool = False,
         progress: bool = True,
     ) -> Iterator[Prediction]:
-        """Answers the last question of every sample, in order; pictures that samples share are looked at once.
+        """Answers the last question of every sample, in order. Pictures that samples share are looked at once, as long
+        as there is room for what was seen (a gigabyte of the machine's memory).
 
         Args:
             samples: what is asked.

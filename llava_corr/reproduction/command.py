@@ -253,7 +253,7 @@ def _row(args: argparse.Namespace, key: str, row: Row, seed: int) -> list[Stage]
     name = f"{key}-{seed}"
     batches = _micro_batches(args) if row.patches else []
     own = [f"name={name}", f"seed={seed}", f"training.max_steps={args.steps}", *batches]
-    if batches:
+    if batches and not any(value.startswith("training.group_by_length=") for value in args.set):
         own.append("training.group_by_length=true")
     stages = []
     if row.aligned:

@@ -72,6 +72,12 @@ def test_rows_take_the_same_dialogues_a_step_in_micro_batches_of_their_own(tmp_p
     assert {name for name, t in training.items() if t.group_by_length} == smaller
 
 
+def test_the_order_within_a_step_is_left_to_who_sets_it(tmp_path):
+    words = ["--rows", "glamm", "--set", "training.group_by_length=false"]
+    found = trainings(reproduce.plan(arguments(tmp_path, *words)))
+    assert {overrides(command)["training.group_by_length"] for command in found.values()} == {"false"}
+
+
 def test_one_row_brings_only_calico_of_its_seed(tmp_path):
     stages = reproduce.plan(arguments(tmp_path, "--rows", "no_dino", "--seeds", "1"))
     assert list(trainings(stages)) == ["calico-1", "no_dino-1"]

@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 
 from llava_corr import files
 from llava_corr.datasets.batching import PictureSharingSampler, SampleStream
+from llava_corr.datasets.collate import Collator
 from llava_corr.errors import CheckpointError, StorageError
 from llava_corr.record_files import write_samples
 from llava_corr.training import checkpointing
@@ -51,7 +52,7 @@ def stop_at(config, samples, step):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_continued_run_logs_what_the_whole_run_logs(tmp_path, workers):
     """Stopped inside an epoch, inside a log window, between saves, in the second epoch, and at the last step."""
-    samples = write_toy(tmp_path, 7)
+    samples = write_toy(tmp_path, 7, images=(1, 2, 3))
     write_samples(tmp_path / "validation.jsonl", samples[:3])
     common = [*HARD, "training.max_steps=11", "training.save_steps=2", f"data.workers={workers}",
               "training.group_by_length=true",
@@ -103,13 +104,24 @@ def test_a_step_in_order_of_length_has_the_same_dialogues(tmp_path):
     assert list(sorted_) == after
 
 
-def test_steps_in_order_of_length_make_the_same_model(tmp_path):
+def test_steps_in_order_of_length_make_the_same_model(tmp_path, monkeypatch):
     """Same dialogues a step, hence the same losses, gradients and weights up to the last bits; micro-batches differ."""
     write_toy(tmp_path, 7, images=(1, 2, 3))
     common = ["training.batch_size=2", "training.gradient_accumulation=2", "training.max_steps=6",
               "training.logging_steps=1"]  # fmt: skip
+    batches, collate = [], Collator.__call__
+
+    def counting(self, samples):
+        batches.append([len(sample.images) for sample in samples])
+        return collate(self, samples)
+
+    monkeypatch.setattr(Collator, "__call__", counting)
     plain = train(small_config(tmp_path, "name=plain", *common))
+    before = list(batches)
+    batches.clear()
     grouped = train(small_config(tmp_path, "name=grouped", *common, "training.group_by_length=true"))
+    filled_up = [sum(max(sizes) - size for sizes in run for size in sizes) for run in (before, batches)]
+    assert filled_up[0] > filled_up[1]
     rows, again = ([row for row in log_of(run) if "loss" in row] for run in (plain, grouped))
     assert [row["order"] for row in rows] == [row["order"] for row in again]
     for name in ("loss", "grad_norm"):
