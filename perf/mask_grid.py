@@ -21,7 +21,7 @@ from llava_corr.benchmarks.anatomy_facts import BINS, Facts
 from llava_corr.errors import Findings
 from llava_corr.files import find_shipped, write_json
 from llava_corr.grammar import normalise_label
-from llava_corr.models.checkpoints import load_processor
+from llava_corr.models.checkpoints.model_folder import load_processor
 from llava_corr.record_files import iter_predictions, read_samples
 from llava_corr.records import Mask
 from llava_corr.world.compose import FLAVOURS, World, make_picture

@@ -19,8 +19,8 @@ from llava_corr.files import (
     write_json,
     write_lines,
 )
-from llava_corr.models.checkpoints import load_config as load_model_config
-from llava_corr.models.checkpoints import refuse_absent
+from llava_corr.models.checkpoints.model_folder import load_config as load_model_config
+from llava_corr.models.checkpoints.model_folder import refuse_absent
 
 
 def test_failed_block_leaves_the_old_file(tmp_path):

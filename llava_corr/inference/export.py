@@ -75,7 +75,7 @@ def export(
     import torch
 
     from ..models.adapters import MANIFEST, read_trained
-    from ..models.checkpoints import load_model, load_processor, written_whole
+    from ..models.checkpoints.model_folder import load_model, load_processor, written_whole
     from .model_card import write_card
 
     source = run_folder / "model"

@@ -26,7 +26,7 @@ from ..datasets.mixedparts.phrasings import in_words
 from ..errors import CheckpointError, SampleError
 from ..files import find_shipped
 from ..grammar import IMAGE, SEG, ParsedAnswer, build_question, names_parts, normalise_label, parse_answer
-from ..models.checkpoints import load_model, load_processor
+from ..models.checkpoints.model_folder import load_model, load_processor
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
 from ..records import Dialogue, Mask, Prediction, Sample, Segment

@@ -19,7 +19,7 @@ from ..experiment import ExperimentConfig, ModelSection
 from ..files import find_shipped
 from .adapters import choose_trained
 from .build import Vocabulary, build_config
-from .checkpoints import load_config
+from .checkpoints.model_folder import load_config
 from .modeling import LlavaCorrForConditionalGeneration
 
 TEXT_BRANCH = ("word and position embeddings, text feed-forward layers", 30523, 512)  # InstructBLIP's (facts 4.1)

@@ -19,7 +19,7 @@ from ..files import find_shipped
 from ..models.adapters import ALL, NOT_RUN, TrainedParts, choose_trained, merge_release, needs_float32
 from ..models.attention import attention_of_parts
 from ..models.build import Vocabulary, build_config, build_processor, halve_frozen
-from ..models.checkpoints import identify, load_config, load_model, refuse_absent
+from ..models.checkpoints.model_folder import identify, load_config, load_model, refuse_absent
 from ..models.configuration import LlavaCorrConfig
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.output import LossWeights

@@ -16,7 +16,7 @@ from pathlib import Path
 from ..errors import CheckpointError, ConfigError, LlavaCorrError
 from ..experiment import ExperimentConfig
 from ..files import read_json, read_text, storage_errors, write_json, write_lines
-from ..models.checkpoints import identify, refuse_absent
+from ..models.checkpoints.model_folder import identify, refuse_absent
 from ..record_files import samples_fingerprint
 from . import ranks
 from .checkpointing import Checkpoints

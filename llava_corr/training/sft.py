@@ -22,7 +22,7 @@ from ..datasets.workers import errors_whole
 from ..errors import ConfigError, SampleError
 from ..experiment import ExperimentConfig
 from ..models.adapters import TrainedParts
-from ..models.checkpoints import written_whole
+from ..models.checkpoints.model_folder import written_whole
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
 from ..record_files import SamplesFile, image_paths

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, RadioModel
 
 from ..files import atomic_write
 from ..models.build import Vocabulary, build_config, build_processor
-from ..models.checkpoints import load_model, load_processor, written_whole
+from ..models.checkpoints.model_folder import load_model, load_processor, written_whole
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.scratch import start_positions
 from ..models.trunks.vicuna import VicunaTrunk

@@ -10,7 +10,7 @@ from toy import small_config, write_toy
 from llava_corr.cli import main
 from llava_corr.datasets.collate import Collator
 from llava_corr.inference.predictor import Predictor
-from llava_corr.models.checkpoints import load_model, load_processor
+from llava_corr.models.checkpoints.model_folder import load_model, load_processor
 from llava_corr.training.model import build_model
 from llava_corr.training.sft import train
 

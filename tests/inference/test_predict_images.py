@@ -12,7 +12,7 @@ from llava_corr import cli
 from llava_corr.datasets.mixedparts.phrasings import QUESTIONS, in_words
 from llava_corr.errors import SampleError
 from llava_corr.inference.show import draw_answers
-from llava_corr.models.checkpoints import identify
+from llava_corr.models.checkpoints.model_folder import identify
 from llava_corr.record_files import iter_predictions
 from llava_corr.records import Mask, Prediction, Segment
 

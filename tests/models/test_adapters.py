@@ -11,7 +11,7 @@ from toy import small_config, write_toy
 from llava_corr.datasets.collate import Collator
 from llava_corr.errors import CheckpointError, ConfigError
 from llava_corr.models.adapters import lora_pattern
-from llava_corr.models.checkpoints import identify, load_model
+from llava_corr.models.checkpoints.model_folder import identify, load_model
 from llava_corr.training.model import build_model, save_release
 from llava_corr.training.sft import train
 

@@ -8,7 +8,7 @@ from transformers import CLIPImageProcessor
 
 from llava_corr.datasets.collate import Collator
 from llava_corr.inference.predictor import Predictor
-from llava_corr.models.checkpoints import load_model
+from llava_corr.models.checkpoints.model_folder import load_model
 from llava_corr.training.model import build_model
 from llava_corr.training.sft import train
 

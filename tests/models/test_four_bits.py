@@ -12,7 +12,7 @@ from training_runs import comparable
 
 from llava_corr.datasets.collate import Collator
 from llava_corr.errors import ConfigError
-from llava_corr.models.checkpoints import load_config, load_model
+from llava_corr.models.checkpoints.model_folder import load_config, load_model
 from llava_corr.training.model import build_model
 from llava_corr.training.sft import train
 

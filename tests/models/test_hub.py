@@ -14,7 +14,7 @@ PUSH = """
 import sys
 from pathlib import Path
 from llava_corr.inference.export import push
-from llava_corr.models.checkpoints import load_model, load_processor
+from llava_corr.models.checkpoints.model_folder import load_model, load_processor
 folder = sys.argv[1]
 load_model(folder).push_to_hub("me/tiny")
 load_processor(folder).push_to_hub("me/tiny")
@@ -29,7 +29,7 @@ import llava_corr.auto
 from llava_corr.errors import CheckpointError, StorageError
 from llava_corr.inference.export import push
 from llava_corr.inference.predictor import Predictor
-from llava_corr.models.checkpoints import identify, load_model
+from llava_corr.models.checkpoints.model_folder import identify, load_model
 expected = load_model(sys.argv[1]).state_dict()
 for repo in ("me/tiny", "me/exported"):
     model = AutoModel.from_pretrained(repo)
@@ -61,7 +61,7 @@ import json, shutil, sys
 from pathlib import Path
 import torch
 from safetensors.torch import save_file
-from llava_corr.models.checkpoints import identify, load_model
+from llava_corr.models.checkpoints.model_folder import identify, load_model
 folder = Path(sys.argv[1])
 parts = folder.parent / "parts"
 parts.mkdir()
@@ -80,7 +80,7 @@ assert identify("me/base")["fingerprint"] == sys.argv[3] != sys.argv[2]
 
 AGAIN = """
 import sys
-from llava_corr.models.checkpoints import load_model
+from llava_corr.models.checkpoints.model_folder import load_model
 model = load_model(sys.argv[1])
 if len(sys.argv) > 2:
     model.trunk.lm_head.weight.data += 1

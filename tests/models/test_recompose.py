@@ -10,7 +10,7 @@ from toy import small_config, write_toy
 from llava_corr.datasets.collate import Collator
 from llava_corr.errors import ConfigError
 from llava_corr.models.adapters import TrainedParts
-from llava_corr.models.checkpoints import load_model
+from llava_corr.models.checkpoints.model_folder import load_model
 from llava_corr.models.correspondence import ZeroLinear
 from llava_corr.models.recompose import recompose
 from llava_corr.training.model import build_model, save_release

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from toy import SMALL
 
-from llava_corr.models.checkpoints import load_model
+from llava_corr.models.checkpoints.model_folder import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 UNEVEN = {"time", "seconds_per_step", "train_runtime", "train_samples_per_second", "train_steps_per_second",

@@ -6,7 +6,7 @@ from toy import small_config, toy_samples, write_toy
 
 from llava_corr.config import load_config
 from llava_corr.inference.predictor import Predictor
-from llava_corr.models.checkpoints import load_model
+from llava_corr.models.checkpoints.model_folder import load_model
 from llava_corr.record_files import write_samples
 from llava_corr.training.model import build_model
 from llava_corr.training.sft import train

@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 
 from llava_corr.errors import CheckpointError, ConfigError
 from llava_corr.models.adapters import MANIFEST
-from llava_corr.models.checkpoints import identify
+from llava_corr.models.checkpoints.model_folder import identify
 from llava_corr.record_files import write_samples
 from llava_corr.training import model, sft
 from llava_corr.training.model import build_model

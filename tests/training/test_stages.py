@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from toy import small_config, write_toy
 
 from llava_corr.errors import CheckpointError, ConfigError
-from llava_corr.models.checkpoints import load_model
+from llava_corr.models.checkpoints.model_folder import load_model
 from llava_corr.training.model import build_model
 from llava_corr.training.sft import train
 

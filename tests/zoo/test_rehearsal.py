@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import RadioModel
 
-from llava_corr.models.checkpoints import load_model
+from llava_corr.models.checkpoints.model_folder import load_model
 
 pytestmark = pytest.mark.slow
 SMALL = {

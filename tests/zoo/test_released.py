@@ -18,7 +18,7 @@ from llava_corr.errors import Findings
 from llava_corr.grammar import SEG
 from llava_corr.inference.phrase_segmenter import PhraseSegmenter
 from llava_corr.inference.predictor import Predictor
-from llava_corr.models.checkpoints import load_model, load_processor
+from llava_corr.models.checkpoints.model_folder import load_model, load_processor
 from llava_corr.training.model import build_model
 from llava_corr.world.build import build_world
 from llava_corr.world.catalogue import all_categories

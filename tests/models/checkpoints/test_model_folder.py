@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from llava_corr.errors import CheckpointError, LlavaCorrError, StorageError
 from llava_corr.inference.predictor import Predictor
-from llava_corr.models.checkpoints import identify, load_config, load_model, load_processor, written_whole
+from llava_corr.models.checkpoints.model_folder import identify, load_config, load_model, load_processor, written_whole
 from llava_corr.models.modeling import LlavaCorrForConditionalGeneration
 
 

@@ -21,16 +21,16 @@ from transformers import BitsAndBytesConfig
 from transformers.utils import CONFIG_NAME, cached_file
 from transformers.utils.hub import extract_commit_hash
 
-from ..errors import CheckpointError, ConfigError, StorageError
-from ..files import find_shipped, sync_to_disk, usual_mode
-from ..registry import closest
-from .adapters import ALL, MANIFEST, is_adapter, merge_release, read_trained, touched
-from .attention import attention_of_parts
-from .build import Vocabulary
-from .configuration import LlavaCorrConfig
-from .modeling import LlavaCorrForConditionalGeneration
-from .processing import LlavaCorrProcessor
-from .recompose import recompose
+from ...errors import CheckpointError, ConfigError, StorageError
+from ...files import find_shipped, sync_to_disk, usual_mode
+from ...registry import closest
+from ..adapters import ALL, MANIFEST, is_adapter, merge_release, read_trained, touched
+from ..attention import attention_of_parts
+from ..build import Vocabulary
+from ..configuration import LlavaCorrConfig
+from ..modeling import LlavaCorrForConditionalGeneration
+from ..processing import LlavaCorrProcessor
+from ..recompose import recompose
 
 COMMIT = re.compile("[0-9a-f]{40}")
 MEND = "name a folder that training wrote whole (its model/), or a hub id"

@@ -1,0 +1,1 @@
+"""Weights on disk: our own model folders, and what others released (one file per foreign format)."""

@@ -1,0 +1,43 @@
+"""GLaMM and LISA (facts 1.3 and 2): a Vicuna trunk, the [SEG] projection and SAM; CLIP is not in the files.
+
+Both are one code base at two ages, with other names: SAM is ``grounding_encoder`` or ``visual_model``, GLaMM's
+region encoder ``region_encoder`` or ``spi_module``. All names are taken, whichever file it is.
+"""
+
+from __future__ import annotations
+
+from ..configuration import LlavaCorrConfig
+from .layouts import Ignore, Layout, Rename, Rule
+from .segment_anything import SAM, sam_rules
+
+TRUNK: list[Rule] = [
+    Rename(r"model\.(embed_tokens\.weight|norm\.weight)", (r"trunk.model.\1",)),
+    Ignore(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq", "made anew from the configuration"),
+    Rename(r"model\.(layers\.\d+\..+)", (r"trunk.model.\1",)),
+    Rename(r"(lm_head\.weight)", (r"trunk.\1",)),
+]
+FILLS = ("trunk.", "seg_projection.", SAM)
+
+
+def glamm_layout(config: LlavaCorrConfig, title: str = "GLaMM") -> Layout:
+    """The layout for a composition: without a Q-Former, the projection of the patches is taken, too."""
+    rules: list[Rule] = [
+        *TRUNK,
+        Rename(r"model\.text_hidden_fcs\.0\.([02]\.(?:weight|bias))", (r"seg_projection.layers.\1",)),
+        *sam_rules(r"model\.(?:grounding_encoder|visual_model)\."),
+        Ignore(r"model\.(?:region_encoder|spi_module)\..+", "regions are not asked about"),
+        Ignore(r"model\.vision_tower\..+", "the CLIP tower comes by itself"),
+    ]
+    patches = config.qformer_config is None
+    if not patches:
+        rules.append(Ignore(r"model\.mm_projector\..+", "images become tokens by a Q-Former"))
+    elif config.projection == "mlp":
+        rules.append(Rename(r"model\.mm_projector\.([02]\.(?:weight|bias))", (r"visual_tokens.projection.\1",)))
+    else:
+        rules.append(Rename(r"model\.mm_projector\.(weight|bias)", (r"visual_tokens.projection.\1",)))
+    return Layout(title, rules, [*FILLS, *(["visual_tokens.projection."] if patches else [])])
+
+
+def lisa_layout(config: LlavaCorrConfig) -> Layout:
+    """LISA's files differ in the rows of their vocabulary, and in a projection of one layer."""
+    return glamm_layout(config, "LISA")

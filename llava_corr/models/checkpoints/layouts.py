@@ -1,0 +1,185 @@
+"""Foreign names to ours: rules, and what they make of the names of a file. Nothing is guessed, nothing is left over.
+
+Every name of a file is matched, renamed by a rule, ignored by a rule with its reason, or an error; every name of ours
+that a layout has to fill is filled, in its own shape, or an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ...errors import CheckpointError
+from .tensor_files import TensorFiles
+
+LISTED = 8  # names of one kind of fault that an error shows
+
+
+@dataclass(frozen=True)
+class Rename:
+    r"""A name of ours, or several of one tensor, from a foreign one.
+
+    Attributes:
+        pattern: regular expression of the whole foreign name.
+        names: of ours; ``\1`` stands for the pattern's first group.
+        rows: (k, n): it is the k-th of n equal parts of our tensor's first axis.
+        zero: parts of our tensor that no name fills, and that are zero.
+    """
+
+    pattern: str
+    names: tuple[str, ...]
+    rows: tuple[int, int] | None = None
+    zero: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ignore:
+    """A foreign name that our model has no use for.
+
+    Attributes:
+        pattern: regular expression of the whole foreign name.
+        why: shown to the user.
+    """
+
+    pattern: str
+    why: str
+
+
+Rule = Rename | Ignore
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a kind of file holds.
+
+    Attributes:
+        title: how it is called in tables and errors.
+        rules: the first that fits a name is taken.
+        fills: beginnings of our names, all of which it must fill.
+    """
+
+    title: str
+    rules: Sequence[Rule]
+    fills: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a tensor of ours comes from: a foreign name, its part of our first axis and those that are zero, as in
+    :class:`Rename`."""
+
+    name: str
+    rows: tuple[int, int] | None = None
+    zero: tuple[int, ...] = ()
+
+
+@dataclass
+class Plan:
+    """What becomes of every name.
+
+    Attributes:
+        title: of the layout.
+        sources: our name -> the foreign names that fill it.
+        matched, renamed: how many foreign names keep theirs, or not.
+        ignored: reason -> foreign names.
+    """
+
+    title: str
+    sources: dict[str, list[Source]] = field(default_factory=lambda: defaultdict(list))
+    matched: int = 0
+    renamed: int = 0
+    ignored: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def table(self) -> list[str]:
+        """Lines for people: what was matched, renamed and ignored, like names together."""
+        lines = [f"{self.title}: {self.matched} names as they are, {self.renamed} renamed"]
+        for why, names in self.ignored.items():
+            lines.append(f"  {len(names)} ignored, {why}: {', '.join(alike(names))}")
+        return lines
+
+
+def alike(names: Iterable[str]) -> list[str]:
+    """Names with their numbers as *, each once with how often it occurs."""
+    found = Counter(re.sub(r"(?<![^.])\d+(?![^.])", "*", name) for name in names)
+    return [f"{name} ({count})" if count > 1 else name for name, count in found.items()]
+
+
+def map_names(layout: Layout, files: TensorFiles, wanted: Mapping[str, torch.Size]) -> Plan:
+    """Applies the rules of a layout.
+
+    Args:
+        files: what there is.
+        wanted: our names and shapes.
+
+    Raises:
+        CheckpointError: names without a rule, names of ours that are filled twice or not at all, other shapes: all of
+            them in one error.
+    """
+    plan, unknown = Plan(layout.title), []
+    for name in files:
+        rule, found = _rule_for(layout.rules, name)
+        if isinstance(rule, Ignore):
+            plan.ignored[rule.why].append(name)
+            continue
+        ours = [found.expand(template) for template in rule.names] if rule and found else []
+        if rule is None or not all(one in wanted for one in ours):
+            unknown.append(name)
+            continue
+        plan.matched, plan.renamed = plan.matched + (ours == [name]), plan.renamed + (ours != [name])
+        for one in ours:
+            plan.sources[one].append(Source(name, rule.rows, rule.zero))
+    faults = [*_listed("no rule knows", unknown), *_unfilled(layout, plan, wanted), *_misfits(plan, files, wanted)]
+    if faults:
+        listing = "\n".join(f"    {fault}" for fault in faults)
+        raise CheckpointError(
+            f"{layout.title}: names or shapes do not fit:\n{listing}",
+            where=str(files.where),
+            mend="check that the file is what it was named as, and that the model section has its sizes",
+        )
+    return plan
+
+
+def _rule_for(rules: Sequence[Rule], name: str) -> tuple[Rule | None, re.Match[str] | None]:
+    for rule in rules:
+        if found := re.fullmatch(rule.pattern, name):
+            return rule, found
+    return None, None
+
+
+def _unfilled(layout: Layout, plan: Plan, wanted: Mapping[str, torch.Size]) -> list[str]:
+    needed = [name for name in wanted if name.startswith(tuple(layout.fills))]
+    in_part = [name for name, sources in plan.sources.items() if not _whole(sources)]
+    lacking = _listed("nothing fills", [name for name in needed if name not in plan.sources])
+    return [*lacking, *_listed("only a part fills", in_part)]
+
+
+def _whole(sources: Sequence[Source]) -> bool:
+    if sources[0].rows is None:
+        return True
+    there = {source.rows[0] for source in sources if source.rows} | set(sources[0].zero)
+    return there == set(range(sources[0].rows[1]))
+
+
+def _misfits(plan: Plan, files: TensorFiles, wanted: Mapping[str, torch.Size]) -> list[str]:
+    twice, shapes = [], []
+    for ours, sources in plan.sources.items():
+        places = [source.rows for source in sources]
+        if len(set(places)) < len(places) or (None in places and len(places) > 1):
+            twice.append(f"{ours} by {' and '.join(source.name for source in sources)}")
+        for source in sources:
+            parts = source.rows[1] if source.rows else 1
+            there, here = files.shape(source.name), wanted[ours]
+            if torch.Size([there[0] * parts, *there[1:]] if there else there) != here:
+                shapes.append(f"{source.name} is {tuple(there)}, {ours} {tuple(here)}")
+    return [*_listed("filled twice:", twice), *_listed("of another shape:", shapes)]
+
+
+def _listed(fault: str, cases: Sequence[str]) -> list[str]:
+    if not cases:
+        return []
+    more = f" and {len(cases) - LISTED} more" if len(cases) > LISTED else ""
+    return [f"{fault} {', '.join(cases[:LISTED])}{more}"]
