@@ -44,7 +44,7 @@ def load_config(path: str | Path) -> LlavaCorrConfig:
     """
     refuse_absent(path)
     path = _here(path)
-    with _named(path, *NO_SENSE):
+    with named(path, *NO_SENSE):
         kind = LlavaCorrConfig.get_config_dict(path)[0].get("model_type")
         if kind == LlavaCorrConfig.model_type:
             return LlavaCorrConfig.from_pretrained(path)
@@ -105,7 +105,7 @@ def load_model(
     if (folder / MANIFEST).is_file():
         held: dict[str, Any] = {"quantise_trunk": quantise_trunk, "dtype": dtype}
         model = _load_base(folder, base, whole=[*whole, *touched(folder)], **held, **options)
-        with _named(folder):
+        with named(folder):
             recompose(model, load_config(folder))  # parts that were added to the base, or left out of it
             model = merge_release(model, folder).eval()
         return model if dtype == torch.float32 else _narrow(model, dtype, whole)
@@ -121,20 +121,20 @@ def load_model(
     config = load_config(path)  # its faults have their own words
     if isinstance(attention := options.get("attn_implementation"), str):
         options["attn_implementation"] = attention_of_parts(attention, config)
-    with _named(path):  # sizes that do not match are listed below, with the other faults
+    with named(path):  # sizes that do not match are listed below, with the other faults
         if not folder.is_dir():
             options.setdefault("revision", _commit(str(path)))  # the one that identify() names
         loaded: Any = LlavaCorrForConditionalGeneration.from_pretrained(
             path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
     model, found = loaded
-    _check_fit(found, path)
+    check_fit(found, path)
     if quantise_trunk:
         _settle(model)
     return model
 
 
-def _check_fit(found: Mapping[str, Any], path: str | Path) -> None:
+def check_fit(found: Mapping[str, Any], path: str | Path) -> None:
     """Refuses what transformers' loading report lists: a missing weight would be a random one."""
     faults = [
         f"    {kind.replace('_keys', '')}: {', '.join(sorted(map(str, found[kind])))}"
@@ -235,7 +235,7 @@ def identify(path: str | Path) -> dict[str, str]:
     folder = Path(path)
     if not folder.is_dir():
         refuse_absent(path)
-        with _named(path):
+        with named(path):
             return {"path": str(path), "fingerprint": _commit(str(path))}
     digest = hashlib.sha256()
     try:
@@ -293,7 +293,7 @@ def load_processor(path: str | Path) -> LlavaCorrProcessor:
         CheckpointError: a file of it is missing or broken.
     """
     path = _here(path)
-    with _named(path, *NO_SENSE), _without_warning("requires torchvision"):
+    with named(path, *NO_SENSE), _without_warning("requires torchvision"):
         processor: LlavaCorrProcessor = LlavaCorrProcessor.from_pretrained(path)
     try:
         Vocabulary.of(processor.tokenizer)
@@ -326,7 +326,7 @@ def _without_warning(phrase: str) -> Iterator[None]:
 
 
 @contextmanager
-def _named(path: str | Path, *more: type[Exception]) -> Iterator[None]:
+def named(path: str | Path, *more: type[Exception]) -> Iterator[None]:
     """Names the model where reading its files fails; what else goes wrong, a full GPU say, is not the files' fault."""
     faults: tuple[type[Exception], ...] = (OSError, ValueError, SafetensorError, StrictDataclassError, *more)
     try:

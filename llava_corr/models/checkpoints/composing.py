@@ -1,0 +1,124 @@
+"""One model out of several releases: built without memory, then filled tensor by tensor.
+
+At no time is there more than the model and the tensor that is being copied: sources are views of their files.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from accelerate.utils import set_module_tensor_to_device
+from torch import Tensor, nn
+
+from ...errors import CheckpointError
+from ..configuration import LlavaCorrConfig
+from ..modeling import LlavaCorrForConditionalGeneration
+from ..recompose import FROM_ZERO
+from .layouts import Layout, Plan, Source, map_names
+from .tensor_files import TensorFiles
+
+MEND = "name one release for every part of the model, and no part twice"
+
+
+@dataclass(frozen=True)
+class Release:
+    """Files and how they are laid out."""
+
+    layout: Layout
+    files: TensorFiles
+
+
+def compose(
+    config: LlavaCorrConfig,
+    releases: Sequence[Release],
+    towers: Mapping[str, nn.Module] = MappingProxyType({}),
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+) -> tuple[LlavaCorrForConditionalGeneration, list[Plan]]:
+    """A model whose every weight comes from a release; CEM and CAMs, which no release has, start at zero.
+
+    Args:
+        config: the composition.
+        releases: one for every part that is no tower.
+        towers: our name of a part -> the part, loaded by transformers (``towers.py``).
+        dtype: of all weights, whatever the files hold.
+        device: where they are put, one by one.
+
+    Returns:
+        The model in eval mode, and what became of the names of each release.
+
+    Raises:
+        CheckpointError: names or shapes that do not fit, a part that no release fills or two do, a damaged file, or
+            values that are not finite; nothing has been read into the model where names do not fit.
+    """
+    with torch.device("meta"):
+        model = LlavaCorrForConditionalGeneration(config)
+    for name, tower in towers.items():
+        model.set_submodule(name, tower)
+    wanted = {name: value.shape for name, value in model.state_dict().items() if value.is_meta}
+    plans = [map_names(release.layout, release.files, wanted) for release in releases]
+    _check_whole(plans, wanted)
+    for release, plan in zip(releases, plans, strict=True):
+        release.files.verify()
+        for name, sources in plan.sources.items():
+            value = _gathered(name, sources, release.files, wanted[name], dtype)
+            set_module_tensor_to_device(model, name, device, value=value, dtype=dtype, clear_cache=False)
+    _start_fresh(model, dtype, device)
+    model.tie_weights()
+    return model.eval(), plans
+
+
+def _check_whole(plans: Sequence[Plan], wanted: Mapping[str, torch.Size]) -> None:
+    owners: dict[str, list[str]] = defaultdict(list)
+    for plan in plans:
+        for name in plan.sources:
+            owners[name].append(plan.title)
+    faults = defaultdict(list)
+    for name in wanted:
+        part = ".".join(name.split(".")[:2])
+        if len(owners[name]) > 1:
+            faults[f"{part} comes from {' and '.join(owners[name])}"].append(name)
+        elif not owners[name] and not name.startswith(tuple(f"{part}." for part in FROM_ZERO)):
+            faults[f"{part} comes from nowhere"].append(name)
+    if faults:
+        listing = "\n".join(f"    {fault} ({len(names)} weights)" for fault, names in faults.items())
+        raise CheckpointError(f"the releases do not make one model:\n{listing}", mend=MEND)
+
+
+def _gathered(
+    name: str, sources: Sequence[Source], files: TensorFiles, shape: torch.Size, dtype: torch.dtype
+) -> Tensor:
+    """A tensor of ours with memory of its own."""
+    if sources[0].rows is None:
+        value = files.tensor(sources[0].name).to(dtype, copy=True)
+    else:
+        value = torch.zeros(shape, dtype=dtype)
+        for source in sources:
+            assert source.rows is not None
+            value.chunk(source.rows[1])[source.rows[0]].copy_(files.tensor(source.name))
+    if not value.isfinite().all():
+        listing = ", ".join(source.name for source in sources)
+        raise CheckpointError(
+            f"{listing} (our {name}) holds numbers that are not finite",
+            where=str(files.where),
+            mend="the file is damaged, or its numbers are too large for the number format asked for",
+        )
+    return value
+
+
+@torch.no_grad()
+def _start_fresh(model: LlavaCorrForConditionalGeneration, dtype: torch.dtype, device: Any) -> None:
+    for name in FROM_ZERO:
+        part: nn.Module | None = model
+        for step in name.split("."):
+            part = getattr(part, step, None)
+        if part is not None:
+            part.to_empty(device=device)
+            part.apply(model._init_weights)
+            part.to(dtype)

@@ -1,0 +1,88 @@
+"""Towers that transformers loads by hub id or folder, DINOv2 and CLIP; it converts names of older versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+
+from ...errors import CheckpointError
+from ..configuration import LlavaCorrConfig
+from ..correspondence import semantic_class
+from ..visual_tokens import vision_class
+from .model_folder import check_fit, named, refuse_absent
+
+# What shapes do not show, and what would change every feature.
+UNSEEN = ("num_attention_heads", "layer_norm_eps", "hidden_act", "patch_size", "image_size")
+CLIP_TEXT = ("text_model.", "text_projection.", "visual_projection.", "logit_scale")  # the other half of a CLIP
+
+
+def load_semantic(
+    path: str | Path, config: LlavaCorrConfig, dtype: torch.dtype, device: str | torch.device = "cpu"
+) -> PreTrainedModel:
+    """DINOv2, with or without registers, of the composition's size.
+
+    Raises:
+        CheckpointError: no such model, one of another size, or weights that are missing or left over.
+    """
+    assert config.semantic_config is not None
+    return _load(semantic_class(config), config.semantic_config, path, dtype, device)
+
+
+def load_clip(
+    path: str | Path, config: LlavaCorrConfig, dtype: torch.dtype, device: str | torch.device = "cpu"
+) -> PreTrainedModel:
+    """The vision half of a CLIP, of the composition's size.
+
+    Raises:
+        CheckpointError: as :func:`load_semantic`.
+    """
+    return _load(vision_class(config), config.vision_config, path, dtype, device, leave=CLIP_TEXT)
+
+
+def _load(
+    kind: type[PreTrainedModel],
+    wanted: PreTrainedConfig,
+    path: str | Path,
+    dtype: torch.dtype,
+    device: str | torch.device,
+    leave: Sequence[str] = (),
+) -> PreTrainedModel:
+    refuse_absent(path)
+    with named(path):
+        found: Any = AutoConfig.from_pretrained(path)
+        found = getattr(found, "vision_config", found)
+        _check_same(wanted, found, path)
+        loaded: Any = kind.from_pretrained(
+            path,
+            config=wanted,
+            dtype=dtype,
+            device_map={"": str(device)},
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    model, info = loaded
+    over = {name for name in info["unexpected_keys"] if not str(name).startswith(tuple(leave))} if leave else None
+    check_fit(info | ({} if over is None else {"unexpected_keys": over}), path)
+    return model
+
+
+def _check_same(wanted: PreTrainedConfig, found: PreTrainedConfig, path: str | Path) -> None:
+    if wanted.model_type != found.model_type:
+        raise CheckpointError(
+            f"a model of type {found.model_type!r}, not {wanted.model_type!r}",
+            where=str(path),
+            mend="name the model that the configuration's section is of",
+        )
+    faults = [
+        f"{name} is {getattr(found, name)!r}, the configuration has {getattr(wanted, name)!r}"
+        for name in UNSEEN
+        if hasattr(wanted, name) and getattr(found, name, None) != getattr(wanted, name)
+    ]
+    if faults:
+        raise CheckpointError(
+            "a tower of another kind: " + "; ".join(faults), where=str(path), mend="correct the model section"
+        )
