@@ -1,64 +1,18 @@
 """Tiny releases in their real layouts make one model: every weight where it belongs, what is new at its start."""
 
-import foreign
 import pytest
 import torch
 from safetensors.torch import save_file
-from toy import small_config
-from transformers import Dinov2Model
+from tiny_releases import releases, towers
+from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
 
 from llava_corr.errors import CheckpointError
-from llava_corr.models.build import Vocabulary, build_config
 from llava_corr.models.checkpoints.composing import Release, compose
-from llava_corr.models.checkpoints.glamm import glamm_layout
-from llava_corr.models.checkpoints.lavis import QFORMER_LAYOUT, eva_layout
+from llava_corr.models.checkpoints.lavis import eva_layout
+from llava_corr.models.checkpoints.model_folder import load_model
 from llava_corr.models.checkpoints.segment_anything import LAYOUT as SAM_LAYOUT
 from llava_corr.models.checkpoints.tensor_files import open_tensors
 from llava_corr.models.checkpoints.towers import load_semantic
-
-ROWS = 60
-SAM = foreign.SamSizes(width=32, layers=2, heads=2, image=64, patch=8, window=3, global_layers=(1,), prompt=32, mlp=64,
-                       encoder_mlp=4)  # fmt: skip
-TRUNK = foreign.TrunkSizes(width=32, inner=64, layers=3, rows=ROWS, head=16)
-QFORMER = foreign.QFormerSizes(width=32, inner=64, layers=2, every=2, tower=32, queries=4, words=20, places=8, trunk=32)
-GROUNDING = (
-    "model.grounding={image_size: 64, patch_size: 8, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, "
-    "window_size: 3, global_attn_indexes: [1], use_rel_pos: true, prompt_size: 32, decoder_mlp: 64, decoder_heads: 2}"
-)
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    section = small_config(tmp_path_factory.mktemp("none"), GROUNDING).model
-    return build_config(section, Vocabulary(ROWS, bos=1, eos=2, pad=0, image=ROWS, seg=50))
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory, config):
-    """Folder with GLaMM in shards of mixed precision, LAVIS's two files, SAM's, and DINOv2."""
-    folder = tmp_path_factory.mktemp("released")
-    glamm = foreign.fill(foreign.glamm(TRUNK, SAM, vision=16), seed=1)
-    whole = ("grounding_encoder", "text_hidden_fcs")
-    mixed = {name: value if any(w in name for w in whole) else value.bfloat16() for name, value in glamm.items()}
-    foreign.write_sharded(folder / "glamm", mixed)
-    torch.save({"model": foreign.fill(foreign.lavis_qformer(QFORMER), seed=2)}, folder / "instruct_blip.pth")
-    eva = foreign.fill(foreign.eva(width=32, inner=64, layers=3, places=17, patch=8), seed=3)
-    torch.save({name: value.half() for name, value in eva.items()}, folder / "eva_vit_g.pth")
-    torch.save(foreign.fill(foreign.sam(SAM), seed=4), folder / "sam.pth")
-    Dinov2Model(config.semantic_config).save_pretrained(folder / "dinov2")
-    return folder
-
-
-def releases(folder, config):
-    return [
-        Release(glamm_layout(config), open_tensors(folder / "glamm")),
-        Release(QFORMER_LAYOUT, open_tensors(folder / "instruct_blip.pth")),
-        Release(eva_layout(2), open_tensors(folder / "eva_vit_g.pth")),
-    ]
-
-
-def towers(folder, config, dtype=torch.float32):
-    return {"correspondence.semantic_model": load_semantic(folder / "dinov2", config, dtype)}
 
 
 def test_calico_from_its_releases(released, config):
@@ -113,8 +67,6 @@ def test_number_format_and_own_memory(released, config):
 
 
 def test_it_is_saved_and_loaded_again(released, config, tmp_path):
-    from llava_corr.models.checkpoints.model_folder import load_model
-
     model, _ = compose(config, releases(released, config), towers(released, config))
     model.save_pretrained(tmp_path / "whole")
     again = load_model(tmp_path / "whole")
@@ -146,8 +98,6 @@ def test_numbers_that_are_not_finite_are_refused(released, config, tmp_path):
      ("num_hidden_layers", "unexpected"), ("model_type", "type 'clip_vision_model'")],
 )  # fmt: skip
 def test_a_tower_of_another_kind(released, config, tmp_path, change, words):
-    from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config
-
     values = {"num_attention_heads": 4, "layer_norm_eps": 0.1, "num_hidden_layers": 2}
     if change == "model_type":
         small = CLIPVisionConfig(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48)

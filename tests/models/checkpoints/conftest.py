@@ -1,0 +1,17 @@
+"""Calico's releases, tiny."""
+
+import pytest
+import tiny_releases
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory):
+    return tiny_releases.tiny_config(tmp_path_factory.mktemp("none"))
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory, config):
+    """Folder with them."""
+    folder = tmp_path_factory.mktemp("released")
+    tiny_releases.write_releases(folder, config)
+    return folder

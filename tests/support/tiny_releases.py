@@ -1,0 +1,53 @@
+"""Calico's releases at tiny sizes, each in its real layout, and how they go together."""
+
+import foreign
+import torch
+from toy import small_config
+from transformers import Dinov2Model
+
+from llava_corr.models.build import Vocabulary, build_config
+from llava_corr.models.checkpoints.composing import Release
+from llava_corr.models.checkpoints.glamm import glamm_layout
+from llava_corr.models.checkpoints.lavis import QFORMER_LAYOUT, eva_layout
+from llava_corr.models.checkpoints.tensor_files import open_tensors
+from llava_corr.models.checkpoints.towers import load_semantic
+
+ROWS = 60
+SAM = foreign.SamSizes(width=32, layers=2, heads=2, image=64, patch=8, window=3, global_layers=(1,), prompt=32, mlp=64,
+                       encoder_mlp=4)  # fmt: skip
+TRUNK = foreign.TrunkSizes(width=32, inner=64, layers=3, rows=ROWS, head=16)
+QFORMER = foreign.QFormerSizes(width=32, inner=64, layers=2, every=2, tower=32, queries=4, words=20, places=8, trunk=32)
+GROUNDING = (
+    "model.grounding={image_size: 64, patch_size: 8, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, "
+    "window_size: 3, global_attn_indexes: [1], use_rel_pos: true, prompt_size: 32, decoder_mlp: 64, decoder_heads: 2}"
+)
+
+
+def tiny_config(folder):
+    section = small_config(folder, GROUNDING).model
+    return build_config(section, Vocabulary(ROWS, bos=1, eos=2, pad=0, image=ROWS, seg=50))
+
+
+def write_releases(folder, config):
+    """GLaMM in shards of mixed precision, LAVIS's two files, SAM's, and DINOv2."""
+    glamm = foreign.fill(foreign.glamm(TRUNK, SAM, vision=16), seed=1)
+    whole = ("grounding_encoder", "text_hidden_fcs")
+    mixed = {name: value if any(w in name for w in whole) else value.bfloat16() for name, value in glamm.items()}
+    foreign.write_sharded(folder / "glamm", mixed)
+    torch.save({"model": foreign.fill(foreign.lavis_qformer(QFORMER), seed=2)}, folder / "instruct_blip.pth")
+    eva = foreign.fill(foreign.eva(width=32, inner=64, layers=3, places=17, patch=8), seed=3)
+    torch.save({name: value.half() for name, value in eva.items()}, folder / "eva_vit_g.pth")
+    torch.save(foreign.fill(foreign.sam(SAM), seed=4), folder / "sam.pth")
+    Dinov2Model(config.semantic_config).save_pretrained(folder / "dinov2")
+
+
+def releases(folder, config):
+    return [
+        Release(glamm_layout(config), open_tensors(folder / "glamm")),
+        Release(QFORMER_LAYOUT, open_tensors(folder / "instruct_blip.pth")),
+        Release(eva_layout(2), open_tensors(folder / "eva_vit_g.pth")),
+    ]
+
+
+def towers(folder, config, dtype=torch.float32):
+    return {"correspondence.semantic_model": load_semantic(folder / "dinov2", config, dtype)}
