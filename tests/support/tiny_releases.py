@@ -2,6 +2,7 @@
 
 import foreign
 import torch
+from slow_llama import write_tokenizer
 from toy import small_config
 from transformers import Dinov2Model
 
@@ -12,7 +13,7 @@ from llava_corr.models.checkpoints.lavis import QFORMER_LAYOUT, eva_layout
 from llava_corr.models.checkpoints.tensor_files import open_tensors
 from llava_corr.models.checkpoints.towers import load_semantic
 
-ROWS = 60
+ROWS = 337  # of slow_llama's tokenizer
 SAM = foreign.SamSizes(width=32, layers=2, heads=2, image=64, patch=8, window=3, global_layers=(1,), prompt=32, mlp=64,
                        encoder_mlp=4)  # fmt: skip
 TRUNK = foreign.TrunkSizes(width=32, inner=64, layers=3, rows=ROWS, head=16)
@@ -25,7 +26,7 @@ GROUNDING = (
 
 def tiny_config(folder):
     section = small_config(folder, GROUNDING).model
-    return build_config(section, Vocabulary(ROWS, bos=1, eos=2, pad=0, image=ROWS, seg=50))
+    return build_config(section, Vocabulary(ROWS, bos=1, eos=2, pad=0, image=ROWS, seg=334))
 
 
 def write_releases(folder, config):
@@ -34,6 +35,7 @@ def write_releases(folder, config):
     whole = ("grounding_encoder", "text_hidden_fcs")
     mixed = {name: value if any(w in name for w in whole) else value.bfloat16() for name, value in glamm.items()}
     foreign.write_sharded(folder / "glamm", mixed)
+    assert write_tokenizer(folder / "glamm") == ROWS
     torch.save({"model": foreign.fill(foreign.lavis_qformer(QFORMER), seed=2)}, folder / "instruct_blip.pth")
     eva = foreign.fill(foreign.eva(width=32, inner=64, layers=3, places=17, patch=8), seed=3)
     torch.save({name: value.half() for name, value in eva.items()}, folder / "eva_vit_g.pth")

@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -93,6 +94,11 @@ class Plan:
     matched: int = 0
     renamed: int = 0
     ignored: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def to_json(self) -> dict[str, Any]:
+        """Every name of ours with the foreign ones that fill it, and those that are ignored, by reason."""
+        filled = {ours: [source.name for source in sources] for ours, sources in self.sources.items()}
+        return {"title": self.title, "filled": filled, "ignored": dict(self.ignored)}
 
     def table(self) -> list[str]:
         """Lines for people: what was matched, renamed and ignored, like names together."""

@@ -1,0 +1,126 @@
+"""``llava-corr import``: one model folder out of released weights.
+
+    llava-corr import --config calico_align.yaml --out weights/calico-start --from glamm=GLaMM-GranD-Pretrained \\
+        lavis=instruct_blip_vicuna7b_trimmed.pth eva=eva_vit_g.pth dinov2=facebook/dinov2-giant
+    llava-corr import --config baselines/glamm.yaml --out weights/glamm --from glamm=... clip=...
+
+Every name in every file is matched, renamed by a rule, ignored by a rule, or an error; the table is in ``import.json``.
+Nothing is written before all of it fits, and what lies at --out stays until the new folder is whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...config import load_config
+from ...errors import CheckpointError, ConfigError
+from ...files import write_json
+
+logger = logging.getLogger(__name__)
+
+KINDS = {
+    "glamm": "trunk, [SEG] projection, SAM and, without a Q-Former, projection: folder of GLaMM",
+    "lisa": "the same: folder of LISA-7B-v1",
+    "lavis": "Q-Former, queries and projection: instruct_blip_vicuna7b_trimmed.pth",
+    "eva": "EVA-CLIP-g: eva_vit_g.pth",
+    "sam": "SAM: sam_vit_b, _l or _h .pth",
+    "dinov2": "DINOv2: folder or hub id of transformers",
+    "clip": "CLIP: folder or hub id of transformers",
+}
+TRUNKS = ("glamm", "lisa")  # whose folder has the tokenizer
+TABLE = "import.json"
+SHARD = "2GB"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", nargs="+", required=True, help="YAML files or names in configs/: the composition")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, may be repeated")
+    parser.add_argument(
+        "--from", nargs="+", required=True, dest="releases", metavar="KIND=PLACE",
+        help="; ".join(f"{kind}: {text}" for kind, text in KINDS.items()),
+    )  # fmt: skip
+    parser.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="default: that of the trunk's folder")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="of the written weights")
+    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
+
+
+def run(args: argparse.Namespace) -> int:
+    places = _places(args.releases)
+    trunk = next((places[kind] for kind in TRUNKS if kind in places), None)
+    if trunk is None:
+        raise ConfigError("nothing gives the trunk", where="--from", mend=f"name one of {', '.join(TRUNKS)}")
+    config = load_config(args.config, args.set)
+    import torch
+
+    from .model_folder import written_whole
+    from .tensor_files import open_tensors
+
+    files = {kind: open_tensors(place) for kind, place in places.items() if kind not in ("dinov2", "clip")}
+    rows = _rows(files[next(kind for kind in TRUNKS if kind in files)])
+    processor, wanted = _processor(config, args.tokenizer or trunk, rows)
+    model, plans = _compose(wanted, files, places, getattr(torch, args.dtype))
+    with written_whole(args.out) as part:
+        model.save_pretrained(part, max_shard_size=SHARD)
+        processor.save_pretrained(part)
+        write_json(part / TABLE, {"releases": places, "tables": [plan.to_json() for plan in plans]})
+    for plan in plans:
+        for line in plan.table():
+            logger.info("%s", line)
+    logger.info("%d parameters in %s", model.num_parameters(), args.out)
+    return 0
+
+
+def _places(words: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in words:
+        kind, _, place = word.partition("=")
+        if kind not in KINDS or not place or kind in found:
+            fault = "is named twice" if kind in found else "is no KIND=PLACE"
+            raise ConfigError(f"--from {word} {fault}", mend=f"each once: {', '.join(KINDS)}")
+        found[kind] = place
+    return found
+
+
+def _rows(files: Any) -> int:
+    name = "model.embed_tokens.weight"
+    if name not in files:
+        raise CheckpointError(f"{name} is missing", where=str(files.where), mend="name a folder of the whole release")
+    return int(files.shape(name)[0])
+
+
+def _processor(config: Any, folder: str | Path, rows: int) -> tuple[Any, Any]:
+    """The processor, and the configuration of the model that it is for."""
+    from ..build import Vocabulary, build_config, build_processor
+    from .tokenizers import load_llama_tokenizer
+
+    tokenizer = load_llama_tokenizer(folder, rows)
+    wanted = build_config(config.model, Vocabulary.of(tokenizer))
+    return build_processor(config.model, tokenizer, config.training.losses.mask_size), wanted
+
+
+def _compose(wanted: Any, files: Mapping[str, Any], places: Mapping[str, str], dtype: Any) -> tuple[Any, Any]:
+    from . import glamm, lavis, segment_anything, towers
+    from .composing import Release, compose
+
+    layouts: dict[str, Callable[[], Any]] = {
+        "glamm": lambda: glamm.glamm_layout(wanted),
+        "lisa": lambda: glamm.lisa_layout(wanted),
+        "lavis": lambda: lavis.QFORMER_LAYOUT,
+        "eva": lambda: lavis.eva_layout(wanted.vision_config.num_hidden_layers),
+        "sam": lambda: segment_anything.LAYOUT,
+    }
+    unused = {"dinov2": wanted.semantic_config is None, "clip": wanted.vision_config.model_type != "clip_vision_model"}
+    for kind, idle in unused.items():
+        if kind in places and idle:
+            raise ConfigError(f"the composition has no place for {kind}", where="--from", mend="leave it out")
+    loaded = {}
+    if "dinov2" in places:
+        loaded["correspondence.semantic_model"] = towers.load_semantic(places["dinov2"], wanted, dtype)
+    if "clip" in places:
+        loaded["visual_tokens.vision_model"] = towers.load_clip(places["clip"], wanted, dtype)
+    releases = [Release(layouts[kind](), opened) for kind, opened in files.items()]
+    return compose(wanted, releases, loaded, dtype=dtype)

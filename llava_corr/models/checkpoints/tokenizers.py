@@ -1,0 +1,62 @@
+"""Tokenizers of Llama-type releases, with the ids that their weights were trained on (facts 1.2, 2 and 10).
+
+Those were made by the slow tokenizer of their time, which drops the spaces around special tokens and lets every piece
+of text between them begin with a word boundary. transformers' own loading puts a lone boundary before every special
+token, and by way of ``AutoTokenizer`` drops the first one of a text: other ids, so other states at every [SEG].
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tokenizers import normalizers
+from transformers import AddedToken, LlamaTokenizer, PreTrainedTokenizerFast
+
+from ...errors import CheckpointError
+from ...grammar import IMAGE, SEG
+from .model_folder import named
+
+FILES = ("tokenizer.model", "tokenizer.json")
+
+
+def load_llama_tokenizer(folder: str | Path, rows: int) -> PreTrainedTokenizerFast:
+    """The tokenizer of a release, with <image> behind the rows of its weights: its positions are filled with visual
+    tokens, so it needs none.
+
+    Args:
+        folder: of the release, or another with its tokenizer.
+        rows: of the embedding.
+
+    Raises:
+        CheckpointError: there is none, it does not know [SEG], or its ids are not those of the rows.
+    """
+    path = Path(folder)
+    if not any((path / name).is_file() for name in FILES):
+        mend = f"take the release's whole folder, or name one with {FILES[0]}: --tokenizer FOLDER"
+        raise CheckpointError("there is no tokenizer", where=str(path), mend=mend)
+    with named(path, TypeError, KeyError):
+        tokenizer = LlamaTokenizer.from_pretrained(path, legacy=True)
+    known = tokenizer.get_vocab()
+    if SEG not in known:
+        raise CheckpointError(f"the tokenizer does not know {SEG}", where=str(path), mend="take the release's own")
+    if (found := 1 + max(known.values())) != rows:
+        raise CheckpointError(
+            f"the tokenizer has ids for {found} rows, the embedding has {rows}",
+            where=str(path),
+            mend="take tokenizer and weights of one release",
+        )
+    tokenizer.backend_tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]  # a word boundary before every piece of text
+    )
+    tokenizer.backend_tokenizer.pre_tokenizer = None
+    special = [token.content for token in tokenizer.added_tokens_decoder.values()]
+    stripped = [AddedToken(t, lstrip=True, rstrip=True, normalized=False, special=True) for t in (*special, IMAGE)]
+    tokenizer.add_tokens(stripped, special_tokens=True)
+    return PreTrainedTokenizerFast(  # LlamaTokenizer would put its own splitting back when it is loaded again
+        tokenizer_object=tokenizer.backend_tokenizer,
+        bos_token=tokenizer.bos_token,
+        eos_token=tokenizer.eos_token,
+        unk_token=tokenizer.unk_token,
+        pad_token=tokenizer.pad_token or tokenizer.unk_token,
+        clean_up_tokenization_spaces=False,
+    )

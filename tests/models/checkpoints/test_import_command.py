@@ -1,0 +1,184 @@
+"""``llava-corr import``: released files to a model folder that answers and trains; refused input changes nothing."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from slow_llama import LISA, slow_ids, write_tokenizer
+from tiny_releases import GROUNDING
+from toy import SMALL, small_config, write_toy
+
+from llava_corr.cli import main
+from llava_corr.datasets.collate import to_dialogue
+from llava_corr.inference.predictor import Predictor
+from llava_corr.models.checkpoints.model_folder import load_model, load_processor
+from llava_corr.training.sft import train
+
+SETS = [word for value in (*SMALL, GROUNDING) for word in ("--set", value)]
+
+
+def run_import(out, *releases, **more):
+    options = [word for name, value in more.items() for word in (f"--{name}", str(value))]
+    return main(["import", "--config", "tiny/calico.yaml", *SETS, "--out", str(out), *options, "--from", *releases])
+
+
+def places(folder):
+    return [f"glamm={folder / 'glamm'}", f"lavis={folder / 'instruct_blip.pth'}", f"eva={folder / 'eva_vit_g.pth'}",
+            f"dinov2={folder / 'dinov2'}"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def start(released, tmp_path_factory):
+    out = tmp_path_factory.mktemp("weights") / "calico-start"
+    assert run_import(out, *places(released), dtype="float32") == 0
+    return out
+
+
+def test_the_folder_loads_strictly_and_holds_the_table(start, released):
+    model = load_model(start)
+    assert model.config.seg_token_id == 334
+    table = json.loads((start / "import.json").read_text())
+    filled = {name for part in table["tables"] for name in part["filled"]}
+    state = set(model.state_dict())
+    rest = {name for name in state if name.startswith(("correspondence.", "adaptation."))}
+    assert filled | rest == state
+    assert table["releases"]["eva"] == str(released / "eva_vit_g.pth")
+    reasons = [why for part in table["tables"] for why in part["ignored"]]
+    assert "regions are not asked about" in reasons
+
+
+def test_dialogues_have_the_ids_of_the_release(start, released, tmp_path):
+    """Ids are the slow tokenizer's, with four of <image> a picture; labels are the answer's words and its end."""
+    samples = write_toy(tmp_path, 3)
+    processor = load_processor(start)
+    for sample in samples:
+        encoded = processor.encode(to_dialogue(sample, with_answers=True))
+        trained = [label for label in encoded.labels if label != -100]
+        assert trained == slow_ids(released / "glamm", f" {sample.turns[0].assistant}</s>")[-len(trained) :]
+        assert processor.tokenizer.decode(trained).replace(" ", "").startswith("Thecommonobjects")
+        text = processor._layout(to_dialogue(sample, with_answers=True))[0]
+        expected = [1]
+        for k, piece in enumerate(text.split("<image>")):
+            expected += [337] * 4 if k else []
+            piece = piece if k == 0 else piece.lstrip()
+            expected += slow_ids(released / "glamm", piece.rstrip() if k < 2 else piece)
+        assert encoded.ids == expected
+
+
+def test_it_answers(start, tmp_path):
+    samples = write_toy(tmp_path, 2)
+    predictor = Predictor.from_pretrained(start, max_new_tokens=5)
+    answers = list(predictor.predict(samples, progress=False))
+    assert [answer.sample_id for answer in answers] == [sample.id for sample in samples]
+    drawn = list(predictor.predict(samples, true_answers=True, progress=False))
+    assert [len(answer.segments) for answer in drawn] == [len(sample.targets) for sample in samples]
+
+
+def test_the_paper_s_trainable_set_trains_on_it(start, tmp_path):
+    write_toy(tmp_path, 4)
+    config = small_config(
+        tmp_path, GROUNDING, f"model.weights={start}", "model.random_frozen=false", "training.max_steps=2",
+        "training.batch_size=2", "training.lora={rank: 2, alpha: 4, dropout: 0, targets: [q_proj, v_proj]}",
+        "training.trainable=[correspondence.attention, adaptation, grounding.sam.mask_decoder]",
+    )  # fmt: skip
+    model = load_model(train(config) / "model")
+    before = load_model(start).state_dict()
+    same = {name: torch.equal(value, before[name]) for name, value in model.state_dict().items()}
+    assert not same["adaptation.2.output.weight"]
+    assert not same["grounding.sam.mask_decoder.mask_tokens.weight"]
+    assert same["visual_tokens.projection.weight"]
+    assert same["trunk.lm_head.weight"]
+
+
+def test_half_precision_is_the_default(released, tmp_path):
+    assert run_import(tmp_path / "half", *places(released)) == 0
+    model = load_model(tmp_path / "half", dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
+def without(name):
+    def change(folder):
+        file = folder / "instruct_blip.pth"
+        tensors = torch.load(file)["model"]
+        del tensors[name]
+        torch.save({"model": tensors}, file)
+
+    return change
+
+
+def cut(name):
+    def change(folder):
+        (folder / name).write_bytes((folder / name).read_bytes()[:-50])
+
+    return change
+
+
+def other_tokenizer(folder):
+    write_tokenizer(folder / "glamm", LISA)
+
+
+def swap(folder):
+    first, second = folder / "instruct_blip.pth", folder / "eva_vit_g.pth"
+    first.rename(folder / "x")
+    second.rename(first)
+    (folder / "x").rename(second)
+
+
+def no_decoder(folder):
+    index = folder / "glamm" / "pytorch_model.bin.index.json"
+    home = json.loads(index.read_text())["weight_map"]
+    for file in sorted(set(home.values())):
+        tensors = torch.load(folder / "glamm" / file)
+        torch.save({n: v for n, v in tensors.items() if ".mask_decoder." not in n}, folder / "glamm" / file)
+    index.write_text(json.dumps({"weight_map": {n: f for n, f in home.items() if ".mask_decoder." not in n}}))
+
+
+REFUSED = {
+    "a name is missing": (without("Qformer.bert.encoder.layer.0.crossattention.self.key.weight"), "nothing fills"),
+    "a cut file": (cut("eva_vit_g.pth"), "cannot be read"),
+    "a cut shard": (cut("glamm/pytorch_model-00002-of-00002.bin"), "cannot be read"),
+    "another tokenizer": (other_tokenizer, "ids for 334 rows, the embedding has 337"),
+    "no tokenizer": (lambda folder: (folder / "glamm" / "tokenizer.model").unlink(), "no tokenizer"),
+    "files swapped": (swap, "no rule knows"),
+    "no mask decoder": (no_decoder, "nothing fills grounding.sam.mask_decoder"),
+    "no such file": (lambda folder: (folder / "eva_vit_g.pth").unlink(), "no such file"),
+    "no DINOv2": (lambda folder: shutil.rmtree(folder / "dinov2"), "no such folder"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_releases_leave_the_folder_as_it_was(released, tmp_path, capsys, case):
+    change, words = REFUSED[case]
+    copy = tmp_path / "copy"
+    shutil.copytree(released, copy)
+    change(copy)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "config.json").write_text("{}")
+    assert run_import(out, *places(copy)) == 2
+    assert words in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["config.json"]
+    assert not (tmp_path / "out.part").exists()
+
+
+@pytest.mark.parametrize(
+    ("releases", "words"),
+    [(["lavis=x"], "nothing gives the trunk"), (["glamm"], "no KIND=PLACE"), (["glamm=a", "glamm=b"], "named twice"),
+     (["gpt=x"], "no KIND=PLACE")],
+)  # fmt: skip
+def test_what_cannot_be_asked(tmp_path, capsys, releases, words):
+    assert run_import(tmp_path / "out", *releases) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_place_that_the_composition_has_not(released, tmp_path, capsys):
+    assert run_import(tmp_path / "out", *places(released), f"clip={released / 'dinov2'}") == 2
+    assert "no place for clip" in capsys.readouterr().err
+
+
+def test_pictures_of_any_shape_are_seen(start):
+    predictor = Predictor.from_pretrained(start, max_new_tokens=3)
+    predictor.set_images([np.zeros((20, 70, 3), np.uint8), np.zeros((65, 9, 3), np.uint8)])
+    assert predictor.ask("common_objects").image_sizes == ((20, 70), (65, 9))
