@@ -4,7 +4,7 @@ import foreign
 import torch
 from slow_llama import write_tokenizer
 from toy import small_config
-from transformers import Dinov2Model
+from transformers import Dinov2Model, InstructBlipConfig, InstructBlipForConditionalGeneration, LlamaConfig
 
 from llava_corr.models.build import Vocabulary, build_config
 from llava_corr.models.checkpoints.composing import Release
@@ -29,6 +29,20 @@ def tiny_config(folder):
     return build_config(section, Vocabulary(ROWS, bos=1, eos=2, pad=0, image=ROWS, seg=334))
 
 
+def instructblip(config):
+    """transformers' own, with a text branch and a language model, which are not wanted."""
+    qformer = config.qformer_config.to_dict() | {"vocab_size": 20, "max_position_embeddings": 8}
+    text = LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, vocab_size=50)
+    whole = InstructBlipConfig(vision_config=config.vision_config.to_dict(), qformer_config=qformer,
+                               text_config=text.to_dict(), num_query_tokens=config.num_query_tokens)  # fmt: skip
+    torch.manual_seed(5)
+    model = InstructBlipForConditionalGeneration(whole).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model
+
+
 def write_releases(folder, config):
     """GLaMM in shards of mixed precision, LAVIS's two files, SAM's, and DINOv2."""
     glamm = foreign.fill(foreign.glamm(TRUNK, SAM, vision=16), seed=1)
@@ -40,6 +54,7 @@ def write_releases(folder, config):
     eva = foreign.fill(foreign.eva(width=32, inner=64, layers=3, places=17, patch=8), seed=3)
     torch.save({name: value.half() for name, value in eva.items()}, folder / "eva_vit_g.pth")
     torch.save(foreign.fill(foreign.sam(SAM), seed=4), folder / "sam.pth")
+    instructblip(config).save_pretrained(folder / "instructblip")
     Dinov2Model(config.semantic_config).save_pretrained(folder / "dinov2")
 
 

@@ -23,15 +23,17 @@ from ...files import write_json
 logger = logging.getLogger(__name__)
 
 KINDS = {
-    "glamm": "trunk, [SEG] projection, SAM and, without a Q-Former, projection: folder of GLaMM",
-    "lisa": "the same: folder of LISA-7B-v1",
+    "glamm": "trunk, [SEG] projection, SAM and, without a Q-Former, projection: folder or hub id of a GLaMM",
+    "lisa": "the same: folder or hub id of LISA-7B-v1",
     "lavis": "Q-Former, queries and projection: instruct_blip_vicuna7b_trimmed.pth",
     "eva": "EVA-CLIP-g: eva_vit_g.pth",
+    "instructblip": "in the place of these two: folder or hub id of transformers",
     "sam": "SAM: sam_vit_b, _l or _h .pth",
     "dinov2": "DINOv2: folder or hub id of transformers",
     "clip": "CLIP: folder or hub id of transformers",
 }
 TRUNKS = ("glamm", "lisa")  # whose folder has the tokenizer
+TOWERS = ("dinov2", "clip")  # loaded by transformers
 TABLE = "import.json"
 SHARD = "2GB"
 
@@ -50,18 +52,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     places = _places(args.releases)
-    trunk = next((places[kind] for kind in TRUNKS if kind in places), None)
+    trunk = next((kind for kind in TRUNKS if kind in places), None)
     if trunk is None:
         raise ConfigError("nothing gives the trunk", where="--from", mend=f"name one of {', '.join(TRUNKS)}")
     config = load_config(args.config, args.set)
     import torch
 
     from .model_folder import written_whole
+    from .places import local
     from .tensor_files import open_tensors
 
-    files = {kind: open_tensors(place) for kind, place in places.items() if kind not in ("dinov2", "clip")}
-    rows = _rows(files[next(kind for kind in TRUNKS if kind in files)])
-    processor, wanted = _processor(config, args.tokenizer or trunk, rows)
+    found = {kind: local(place) for kind, place in places.items() if kind not in TOWERS}
+    files = {kind: open_tensors(place) for kind, place in found.items()}
+    rows = _rows(files[trunk])
+    processor, wanted = _processor(config, args.tokenizer or found[trunk], rows)
     model, plans = _compose(wanted, files, places, getattr(torch, args.dtype))
     with written_whole(args.out) as part:
         model.save_pretrained(part, max_shard_size=SHARD)
@@ -103,7 +107,7 @@ def _processor(config: Any, folder: str | Path, rows: int) -> tuple[Any, Any]:
 
 
 def _compose(wanted: Any, files: Mapping[str, Any], places: Mapping[str, str], dtype: Any) -> tuple[Any, Any]:
-    from . import glamm, lavis, segment_anything, towers
+    from . import glamm, instructblip, lavis, segment_anything, towers
     from .composing import Release, compose
 
     layouts: dict[str, Callable[[], Any]] = {
@@ -111,6 +115,7 @@ def _compose(wanted: Any, files: Mapping[str, Any], places: Mapping[str, str], d
         "lisa": lambda: glamm.lisa_layout(wanted),
         "lavis": lambda: lavis.QFORMER_LAYOUT,
         "eva": lambda: lavis.eva_layout(wanted.vision_config.num_hidden_layers),
+        "instructblip": lambda: instructblip.LAYOUT,
         "sam": lambda: segment_anything.LAYOUT,
     }
     unused = {"dinov2": wanted.semantic_config is None, "clip": wanted.vision_config.model_type != "clip_vision_model"}

@@ -4,8 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tiny_releases import QFORMER, releases, towers
+from transformers import InstructBlipForConditionalGeneration
 
-from llava_corr.models.checkpoints.composing import compose
+from llava_corr.models.checkpoints.composing import Release, compose
+from llava_corr.models.checkpoints.instructblip import LAYOUT
 from llava_corr.models.checkpoints.tensor_files import open_tensors
 
 HEADS = 2
@@ -103,3 +105,33 @@ def test_guidance_is_added_to_the_queries(model, released):
     states = qformer(rest, queries, patches, QFORMER.layers, QFORMER.every)
     expected = F.linear(states, cam.output.weight, cam.output.bias)
     assert torch.allclose(model.enrich(int(layer), guides, patches), expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_transformers_instructblip_gives_the_same_tokens(released, config):
+    """Its tower by its own forward, its Q-Former, which would want a text, by the arithmetic above."""
+    given = [releases(released, config)[0], Release(LAYOUT, open_tensors(released / "instructblip"))]
+    model = compose(config, given, towers(released, config))[0]
+    reference = InstructBlipForConditionalGeneration.from_pretrained(released / "instructblip").eval()
+    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    patches = reference.vision_model(pixel_values=pixels).last_hidden_state
+    found = model.visual_tokens.look(pixels)
+    assert torch.allclose(found, patches, atol=1e-5)
+    rest = Named(open_tensors(released / "instructblip"))
+    layers = {
+        name.replace("qformer.", "Qformer.bert.").replace("attention.attention.", "attention.self."): name
+        for name in rest.files
+    }
+    renamed = Named(Renamed(rest.files, {k.replace("layernorm", "LayerNorm"): v for k, v in layers.items()}))
+    states = qformer(renamed, rest["query_tokens"].expand(2, -1, -1), patches, QFORMER.layers, QFORMER.every)
+    assert torch.allclose(model.visual_tokens(found, project=False), states, atol=1e-4, rtol=1e-4)
+    tokens = reference.language_projection(states)
+    assert torch.allclose(model.visual_tokens(found), tokens, atol=1e-4, rtol=1e-4)
+
+
+class Renamed:
+    def __init__(self, files, names):
+        self.files, self.names = files, names
+
+    def tensor(self, name):
+        return self.files.tensor(self.names.get(name, name))
