@@ -1,5 +1,7 @@
 """Calico's releases at tiny sizes, each in its real layout, and how they go together."""
 
+from dataclasses import replace
+
 import foreign
 import torch
 from slow_llama import write_tokenizer
@@ -54,6 +56,8 @@ def write_releases(folder, config):
     eva = foreign.fill(foreign.eva(width=32, inner=64, layers=3, places=17, patch=8), seed=3)
     torch.save({name: value.half() for name, value in eva.items()}, folder / "eva_vit_g.pth")
     torch.save(foreign.fill(foreign.sam(SAM), seed=4), folder / "sam.pth")
+    foreign.write_sharded(folder / "vicuna", foreign.fill(foreign.trunk(replace(TRUNK, rows=330)), seed=6))
+    write_tokenizer(folder / "vicuna", ())
     instructblip(config).save_pretrained(folder / "instructblip")
     Dinov2Model(config.semantic_config).save_pretrained(folder / "dinov2")
 

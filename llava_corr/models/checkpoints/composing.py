@@ -38,6 +38,7 @@ def compose(
     releases: Sequence[Release],
     towers: Mapping[str, nn.Module] = MappingProxyType({}),
     *,
+    fresh: Sequence[str] = (),
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
 ) -> tuple[LlavaCorrForConditionalGeneration, list[Plan]]:
@@ -47,6 +48,7 @@ def compose(
         config: the composition.
         releases: one for every part that is no tower.
         towers: our name of a part -> the part, loaded by transformers (``towers.py``).
+        fresh: parts by name that no release fills, which start at random: whoever trains must train them.
         dtype: of all weights, whatever the files hold.
         device: where they are put, one by one.
 
@@ -63,18 +65,23 @@ def compose(
         model.set_submodule(name, tower)
     wanted = {name: value.shape for name, value in model.state_dict().items() if value.is_meta}
     plans = [map_names(release.layout, release.files, wanted) for release in releases]
-    _check_whole(plans, wanted)
+    new = (*FROM_ZERO, *fresh)
+    if unknown := [part for part in fresh if not any(_within(name, [part]) for name in wanted)]:
+        raise CheckpointError(
+            f"the model has no part {', '.join(unknown)}", mend="name parts of the model, such as seg_projection"
+        )
+    _check_whole(plans, wanted, new)
     for release, plan in zip(releases, plans, strict=True):
         release.files.verify()
         for name, sources in plan.sources.items():
             value = _gathered(name, sources, release.files, wanted[name], dtype)
             set_module_tensor_to_device(model, name, device, value=value, dtype=dtype, clear_cache=False)
-    _start_fresh(model, dtype, device)
+    _start_fresh(model, new, dtype, device)
     model.tie_weights()
     return model.eval(), plans
 
 
-def _check_whole(plans: Sequence[Plan], wanted: Mapping[str, torch.Size]) -> None:
+def _check_whole(plans: Sequence[Plan], wanted: Mapping[str, torch.Size], new: Sequence[str]) -> None:
     owners: dict[str, list[str]] = defaultdict(list)
     for plan in plans:
         for name in plan.sources:
@@ -84,24 +91,34 @@ def _check_whole(plans: Sequence[Plan], wanted: Mapping[str, torch.Size]) -> Non
         part = ".".join(name.split(".")[:2])
         if len(owners[name]) > 1:
             faults[f"{part} comes from {' and '.join(owners[name])}"].append(name)
-        elif not owners[name] and not name.startswith(tuple(f"{part}." for part in FROM_ZERO)):
+        elif owners[name] and _within(name, new):
+            faults[f"{part} is to be new, and comes from {owners[name][0]}"].append(name)
+        elif not owners[name] and not _within(name, new):
             faults[f"{part} comes from nowhere"].append(name)
     if faults:
         listing = "\n".join(f"    {fault} ({len(names)} weights)" for fault, names in faults.items())
         raise CheckpointError(f"the releases do not make one model:\n{listing}", mend=MEND)
 
 
+def _within(name: str, parts: Sequence[str]) -> bool:
+    return any(f"{name}.".startswith(f"{part}.") for part in parts)
+
+
 def _gathered(
     name: str, sources: Sequence[Source], files: TensorFiles, shape: torch.Size, dtype: torch.dtype
 ) -> Tensor:
     """A tensor of ours with memory of its own."""
-    if sources[0].rows is None:
-        value = files.tensor(sources[0].name).to(dtype, copy=True)
-    else:
+    if sources[0].rule.rows is not None:
         value = torch.zeros(shape, dtype=dtype)
         for source in sources:
-            assert source.rows is not None
-            value.chunk(source.rows[1])[source.rows[0]].copy_(files.tensor(source.name))
+            assert source.rule.rows is not None
+            value.chunk(source.rule.rows[1])[source.rule.rows[0]].copy_(files.tensor(source.name))
+    elif (given := files.tensor(sources[0].name)).shape == shape:
+        value = given.to(dtype, copy=True)
+    else:  # it grows
+        value = torch.empty(shape, dtype=dtype)
+        value[: len(given)] = given
+        value[len(given) :] = given.mean(0, dtype=torch.float32)
     if value.numel() and not torch.stack(torch.aminmax(value)).isfinite().all():  # they pass a NaN on; no memory taken
         listing = ", ".join(source.name for source in sources)
         raise CheckpointError(
@@ -113,11 +130,13 @@ def _gathered(
 
 
 @torch.no_grad()
-def _start_fresh(model: LlavaCorrForConditionalGeneration, dtype: torch.dtype, device: Any) -> None:
+def _start_fresh(
+    model: LlavaCorrForConditionalGeneration, parts: Sequence[str], dtype: torch.dtype, device: Any
+) -> None:
     """What no release has; the same every time, as far as it is random (the CEM's way to its zero)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        for name in FROM_ZERO:
+        for name in parts:
             part: nn.Module | None = model
             for step in name.split("."):
                 part = getattr(part, step, None)

@@ -41,3 +41,12 @@ def glamm_layout(config: LlavaCorrConfig, title: str = "GLaMM") -> Layout:
 def lisa_layout(config: LlavaCorrConfig) -> Layout:
     """LISA's files differ in the rows of their vocabulary, and in a projection of one layer."""
     return glamm_layout(config, "LISA")
+
+
+def vicuna_layout() -> Layout:
+    """A Llama-type trunk by itself, as another base than GLaMM's; it gets rows for the grammar's tokens."""
+    grown = [
+        Rename(r"model\.embed_tokens\.weight", ("trunk.model.embed_tokens.weight",), grows=True),
+        Rename(r"lm_head\.weight", ("trunk.lm_head.weight",), grows=True),
+    ]
+    return Layout("Vicuna", [*grown, *TRUNK], ["trunk."])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 KINDS = {
     "glamm": "trunk, [SEG] projection, SAM and, without a Q-Former, projection: folder or hub id of a GLaMM",
     "lisa": "the same: folder or hub id of LISA-7B-v1",
+    "vicuna": "the trunk alone, which gets rows for the special tokens: folder or hub id",
     "lavis": "Q-Former, queries and projection: instruct_blip_vicuna7b_trimmed.pth",
     "eva": "EVA-CLIP-g: eva_vit_g.pth",
     "instructblip": "in the place of these two: folder or hub id of transformers",
@@ -32,7 +33,7 @@ KINDS = {
     "dinov2": "DINOv2: folder or hub id of transformers",
     "clip": "CLIP: folder or hub id of transformers",
 }
-TRUNKS = ("glamm", "lisa")  # whose folder has the tokenizer
+TRUNKS = ("glamm", "lisa", "vicuna")  # whose folder has the tokenizer
 TOWERS = ("dinov2", "clip")  # loaded by transformers
 TABLE = "import.json"
 SHARD = "2GB"
@@ -44,6 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", nargs="+", required=True, dest="releases", metavar="KIND=PLACE",
         help="; ".join(f"{kind}: {text}" for kind, text in KINDS.items()),
+    )  # fmt: skip
+    parser.add_argument(
+        "--fresh", nargs="+", default=[], metavar="PART",
+        help="parts that start at random, since no release has them (with vicuna: seg_projection); train them",
     )  # fmt: skip
     parser.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="default: that of the trunk's folder")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="of the written weights")
@@ -65,12 +70,14 @@ def run(args: argparse.Namespace) -> int:
     found = {kind: local(place) for kind, place in places.items() if kind not in TOWERS}
     files = {kind: open_tensors(place) for kind, place in found.items()}
     rows = _rows(files[trunk])
-    processor, wanted = _processor(config, args.tokenizer or found[trunk], rows)
-    model, plans = _compose(wanted, files, places, getattr(torch, args.dtype))
+    processor, wanted = _processor(config, args.tokenizer or found[trunk], rows, extend=trunk == "vicuna")
+    model, plans = _compose(wanted, files, places, args.fresh, getattr(torch, args.dtype))
     with written_whole(args.out) as part:
         model.save_pretrained(part, max_shard_size=SHARD)
         processor.save_pretrained(part)
-        write_json(part / TABLE, {"releases": places, "tables": [plan.to_json() for plan in plans]})
+        write_json(
+            part / TABLE, {"releases": places, "fresh": args.fresh, "tables": [plan.to_json() for plan in plans]}
+        )
     for plan in plans:
         for line in plan.table():
             logger.info("%s", line)
@@ -96,23 +103,26 @@ def _rows(files: Any) -> int:
     return int(files.shape(name)[0])
 
 
-def _processor(config: Any, folder: str | Path, rows: int) -> tuple[Any, Any]:
+def _processor(config: Any, folder: str | Path, rows: int, *, extend: bool) -> tuple[Any, Any]:
     """The processor, and the configuration of the model that it is for."""
     from ..build import Vocabulary, build_config, build_processor
     from .tokenizers import load_llama_tokenizer
 
-    tokenizer = load_llama_tokenizer(folder, rows)
+    tokenizer = load_llama_tokenizer(folder, rows, extend=extend)
     wanted = build_config(config.model, Vocabulary.of(tokenizer))
     return build_processor(config.model, tokenizer, config.training.losses.mask_size), wanted
 
 
-def _compose(wanted: Any, files: Mapping[str, Any], places: Mapping[str, str], dtype: Any) -> tuple[Any, Any]:
+def _compose(
+    wanted: Any, files: Mapping[str, Any], places: Mapping[str, str], fresh: Sequence[str], dtype: Any
+) -> tuple[Any, Any]:
     from . import glamm, instructblip, lavis, segment_anything, towers
     from .composing import Release, compose
 
     layouts: dict[str, Callable[[], Any]] = {
         "glamm": lambda: glamm.glamm_layout(wanted),
         "lisa": lambda: glamm.lisa_layout(wanted),
+        "vicuna": glamm.vicuna_layout,
         "lavis": lambda: lavis.QFORMER_LAYOUT,
         "eva": lambda: lavis.eva_layout(wanted.vision_config.num_hidden_layers),
         "instructblip": lambda: instructblip.LAYOUT,
@@ -128,4 +138,4 @@ def _compose(wanted: Any, files: Mapping[str, Any], places: Mapping[str, str], d
     if "clip" in places:
         loaded["visual_tokens.vision_model"] = towers.load_clip(places["clip"], wanted, dtype)
     releases = [Release(layouts[kind](), opened) for kind, opened in files.items()]
-    return compose(wanted, releases, loaded, dtype=dtype)
+    return compose(wanted, releases, loaded, fresh=fresh, dtype=dtype)

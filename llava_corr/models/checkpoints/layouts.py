@@ -29,12 +29,14 @@ class Rename:
         names: of ours; ``\1`` stands for the pattern's first group.
         rows: (k, n): it is the k-th of n equal parts of our tensor's first axis.
         zero: parts of our tensor that no name fills, and that are zero.
+        grows: ours may have more rows, for tokens that the release does not know; they begin as the mean of the others.
     """
 
     pattern: str
     names: tuple[str, ...]
     rows: tuple[int, int] | None = None
     zero: tuple[int, ...] = ()
+    grows: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a tensor of ours comes from: a foreign name, its part of our first axis and those that are zero, as in
-    :class:`Rename`."""
+    """Where a tensor of ours comes from: a foreign name, and by which rule."""
 
     name: str
-    rows: tuple[int, int] | None = None
-    zero: tuple[int, ...] = ()
+    rule: Rename
 
 
 @dataclass
@@ -137,7 +137,7 @@ def map_names(layout: Layout, files: TensorFiles, wanted: Mapping[str, torch.Siz
             continue
         plan.matched, plan.renamed = plan.matched + (ours == [name]), plan.renamed + (ours != [name])
         for one in ours:
-            plan.sources[one].append(Source(name, rule.rows, rule.zero))
+            plan.sources[one].append(Source(name, rule))
     faults = [*_listed("no rule knows", unknown), *_unfilled(layout, plan, wanted), *_misfits(plan, files, wanted)]
     if faults:
         listing = "\n".join(f"    {fault}" for fault in faults)
@@ -164,24 +164,32 @@ def _unfilled(layout: Layout, plan: Plan, wanted: Mapping[str, torch.Size]) -> l
 
 
 def _whole(sources: Sequence[Source]) -> bool:
-    if sources[0].rows is None:
+    rule = sources[0].rule
+    if rule.rows is None:
         return True
-    there = {source.rows[0] for source in sources if source.rows} | set(sources[0].zero)
-    return there == set(range(sources[0].rows[1]))
+    there = {source.rule.rows[0] for source in sources if source.rule.rows} | set(rule.zero)
+    return there == set(range(rule.rows[1]))
 
 
 def _misfits(plan: Plan, files: TensorFiles, wanted: Mapping[str, torch.Size]) -> list[str]:
     twice, shapes = [], []
     for ours, sources in plan.sources.items():
-        places = [source.rows for source in sources]
+        places = [source.rule.rows for source in sources]
         if len(set(places)) < len(places) or (None in places and len(places) > 1):
             twice.append(f"{ours} by {' and '.join(source.name for source in sources)}")
         for source in sources:
-            parts = source.rows[1] if source.rows else 1
             there, here = files.shape(source.name), wanted[ours]
-            if torch.Size([there[0] * parts, *there[1:]] if there else there) != here:
+            if not _fits(source.rule, there, here):
                 shapes.append(f"{source.name} is {tuple(there)}, {ours} {tuple(here)}")
     return [*_listed("filled twice:", twice), *_listed("of another shape:", shapes)]
+
+
+def _fits(rule: Rename, there: torch.Size, here: torch.Size) -> bool:
+    if there[1:] != here[1:] or len(there) != len(here):
+        return False
+    if not there:
+        return True
+    return there[0] <= here[0] if rule.grows else there[0] * (rule.rows[1] if rule.rows else 1) == here[0]
 
 
 def _listed(fault: str, cases: Sequence[str]) -> list[str]:

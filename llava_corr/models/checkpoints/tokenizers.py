@@ -13,19 +13,20 @@ from tokenizers import normalizers
 from transformers import AddedToken, LlamaTokenizer, PreTrainedTokenizerFast
 
 from ...errors import CheckpointError
-from ...grammar import IMAGE, SEG
+from ...grammar import IMAGE, SEG, SPECIAL_TOKENS
 from .model_folder import named
 
 FILES = ("tokenizer.model", "tokenizer.json")
 
 
-def load_llama_tokenizer(folder: str | Path, rows: int) -> PreTrainedTokenizerFast:
+def load_llama_tokenizer(folder: str | Path, rows: int, *, extend: bool = False) -> PreTrainedTokenizerFast:
     """The tokenizer of a release, with <image> behind the rows of its weights: its positions are filled with visual
     tokens, so it needs none.
 
     Args:
         folder: of the release, or another with its tokenizer.
         rows: of the embedding.
+        extend: it is of a release that knows none of the grammar's special tokens; they are added, before <image>.
 
     Raises:
         CheckpointError: there is none, it does not know [SEG], or its ids are not those of the rows.
@@ -37,7 +38,7 @@ def load_llama_tokenizer(folder: str | Path, rows: int) -> PreTrainedTokenizerFa
     with named(path, TypeError, KeyError):
         tokenizer = LlamaTokenizer.from_pretrained(path, legacy=True)
     known = tokenizer.get_vocab()
-    if SEG not in known:
+    if SEG not in known and not extend:
         raise CheckpointError(f"the tokenizer does not know {SEG}", where=str(path), mend="take the release's own")
     if (found := 1 + max(known.values())) != rows:
         raise CheckpointError(
@@ -49,6 +50,8 @@ def load_llama_tokenizer(folder: str | Path, rows: int) -> PreTrainedTokenizerFa
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]  # a word boundary before every piece of text
     )
     tokenizer.backend_tokenizer.pre_tokenizer = None
+    if extend:
+        tokenizer.add_tokens(list(SPECIAL_TOKENS), special_tokens=True)
     special = [token.content for token in tokenizer.added_tokens_decoder.values()]
     stripped = [AddedToken(t, lstrip=True, rstrip=True, normalized=False, special=True) for t in (*special, IMAGE)]
     tokenizer.add_tokens(stripped, special_tokens=True)

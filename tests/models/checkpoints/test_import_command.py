@@ -14,6 +14,7 @@ from llava_corr.cli import main
 from llava_corr.datasets.collate import to_dialogue
 from llava_corr.inference.predictor import Predictor
 from llava_corr.models.checkpoints.model_folder import load_model, load_processor
+from llava_corr.models.checkpoints.tensor_files import open_tensors
 from llava_corr.training.sft import train
 
 SETS = [word for value in (*SMALL, GROUNDING) for word in ("--set", value)]
@@ -90,6 +91,25 @@ def test_the_paper_s_trainable_set_trains_on_it(start, tmp_path):
     assert not same["grounding.sam.mask_decoder.mask_tokens.weight"]
     assert same["visual_tokens.projection.weight"]
     assert same["trunk.lm_head.weight"]
+
+
+def test_another_trunk_gets_rows_for_the_special_tokens(released, tmp_path, capsys):
+    """Vicuna knows neither [SEG] nor <p>, and has no [SEG] projection: that one is asked for as new."""
+    rest = [place for place in places(released) if not place.startswith("glamm")]
+    releases = [f"vicuna={released / 'vicuna'}", f"sam={released / 'sam.pth'}", *rest]
+    assert run_import(tmp_path / "out", *releases, dtype="float32") == 2
+    assert "seg_projection.layers comes from nowhere" in capsys.readouterr().err
+    assert run_import(tmp_path / "out", *releases, dtype="float32", fresh="seg_projektion") == 2
+    assert "the model has no part seg_projektion" in capsys.readouterr().err
+    assert run_import(tmp_path / "out", *releases, dtype="float32", fresh="seg_projection") == 0
+    model, processor = load_model(tmp_path / "out"), load_processor(tmp_path / "out")
+    rows, theirs = model.trunk.model.embed_tokens.weight, open_tensors(released / "vicuna")
+    assert torch.equal(rows[:330], theirs.tensor("model.embed_tokens.weight"))
+    assert torch.allclose(rows[330:], rows[:330].mean(0).expand(3, -1))
+    assert len(model.trunk.lm_head.weight) == 333
+    assert processor.tokenizer.convert_tokens_to_ids(["[SEG]", "<p>", "</p>", "<image>"]) == [330, 331, 332, 333]
+    assert model.seg_projection.layers[0].weight.std() > 0
+    assert json.loads((tmp_path / "out" / "import.json").read_text())["fresh"] == ["seg_projection"]
 
 
 def test_half_precision_is_the_default(released, tmp_path):
