@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from accelerate.utils import set_module_tensor_to_device
@@ -76,8 +75,8 @@ def compose(
         for name, sources in plan.sources.items():
             value = _gathered(name, sources, release.files, wanted[name], dtype)
             set_module_tensor_to_device(model, name, device, value=value, dtype=dtype, clear_cache=False)
-    _start_fresh(model, new, dtype, device)
     model.tie_weights()
+    _start_rest(model, dtype, device)
     return model.eval(), plans
 
 
@@ -130,17 +129,18 @@ def _gathered(
 
 
 @torch.no_grad()
-def _start_fresh(
-    model: LlavaCorrForConditionalGeneration, parts: Sequence[str], dtype: torch.dtype, device: Any
-) -> None:
-    """What no release has; the same every time, as far as it is random (the CEM's way to its zero)."""
+def _start_rest(model: LlavaCorrForConditionalGeneration, dtype: torch.dtype, device: str | torch.device) -> None:
+    """What no release has: new parts, the same every time as far as they are random (the CEM's way to its zero), and
+    what is computed from the configuration, such as the trunk's rotary frequencies."""
+    computed = {name for name, _ in model.named_non_persistent_buffers()}
+    for name, value in [*model.named_parameters(), *model.named_buffers()]:
+        if value.is_meta:
+            held = value.dtype if name in computed else dtype
+            empty = torch.empty(value.shape, dtype=held)
+            set_module_tensor_to_device(model, name, "cpu", value=empty, dtype=held, clear_cache=False)
+        else:
+            value._is_hf_initialized = True  # type: ignore[attr-defined]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        for name in parts:
-            part: nn.Module | None = model
-            for step in name.split("."):
-                part = getattr(part, step, None)
-            if part is not None:
-                part.to_empty(device="cpu")
-                part.apply(model._init_weights)
-                part.to(device, dtype)
+        model.initialize_weights()
+    model.to(device)  # type: ignore[arg-type]

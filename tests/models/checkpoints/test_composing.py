@@ -71,6 +71,9 @@ def test_it_is_saved_and_loaded_again(released, config, tmp_path):
     model.save_pretrained(tmp_path / "whole")
     again = load_model(tmp_path / "whole")
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+    buffers, others = dict(model.named_buffers()), dict(again.named_buffers())
+    assert buffers.keys() == others.keys()
+    assert all(torch.equal(value, others[name]) for name, value in buffers.items())  # the computed ones, too
 
 
 def test_a_part_from_two_releases_or_none(released, config):

@@ -2,13 +2,17 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import foreign
 import numpy as np
 import pytest
+import tiny_releases
 import torch
 from slow_llama import LISA, slow_ids, write_tokenizer
 from tiny_releases import GROUNDING
 from toy import SMALL, small_config, write_toy
+from transformers import CLIPConfig, CLIPModel
 
 from llava_corr.cli import main
 from llava_corr.datasets.collate import to_dialogue
@@ -202,3 +206,46 @@ def test_pictures_of_any_shape_are_seen(start):
     predictor = Predictor.from_pretrained(start, max_new_tokens=3)
     predictor.set_images([np.zeros((20, 70, 3), np.uint8), np.zeros((65, 9, 3), np.uint8)])
     assert predictor.ask("common_objects").image_sizes == ((20, 70), (65, 9))
+
+
+CLIP = "model.vision={kind: clip, image_size: 32, patch_size: 8, hidden_size: 16, num_hidden_layers: 3, " \
+       "num_attention_heads: 2, intermediate_size: 32, feature_layer: -2}"  # fmt: skip
+PATCHES = ["model.qformer=null", "model.correspondence=null", "model.adaptation=null", CLIP]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A whole CLIP, as on the hub: its text half is left alone."""
+    folder = tmp_path_factory.mktemp("clip")
+    vision = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32,
+              "image_size": 32, "patch_size": 8}  # fmt: skip
+    text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
+            "vocab_size": 40}  # fmt: skip
+    CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=8)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["glamm", "lisa"])
+def test_the_baselines_with_their_clip(released, clip, tmp_path, name):
+    folder = released / "glamm"
+    if name == "lisa":
+        folder = tmp_path / "lisa"
+        rows = write_tokenizer(folder, LISA)
+        lisa = foreign.lisa(replace(tiny_releases.TRUNK, rows=rows), tiny_releases.SAM, vision=16)
+        foreign.write_sharded(folder, foreign.fill(lisa))
+    kind = f"model.projection={'mlp' if name == 'glamm' else 'linear'}"
+    sets = [word for value in (*PATCHES, kind) for word in ("--set", value)]
+    out = tmp_path / "out"
+    words = ["--config", "tiny/calico.yaml", *SETS, *sets, "--out", str(out), "--dtype", "float32"]
+    assert main(["import", *words, "--from", f"{name}={folder}", f"clip={clip}"]) == 0
+    model = load_model(out)
+    reference = CLIPModel.from_pretrained(clip).vision_model
+    pixels = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        expected = reference(pixel_values=pixels, output_hidden_states=True).hidden_states[-2]
+        assert torch.allclose(model.visual_tokens.look(pixels), expected, atol=1e-5)
+    theirs = "model.mm_projector.2.weight" if name == "glamm" else "model.mm_projector.weight"
+    ours = model.visual_tokens.projection[2] if name == "glamm" else model.visual_tokens.projection
+    assert torch.equal(ours.weight, open_tensors(folder).tensor(theirs).float())
+    answers = list(Predictor.from_pretrained(out, max_new_tokens=3).predict(write_toy(tmp_path, 1), progress=False))
+    assert len(answers) == 1
