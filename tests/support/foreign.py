@@ -191,6 +191,23 @@ def eva(width=1408, inner=6144, layers=40, places=257, patch=14):
     return out | norm("norm", width) | linear("head", 1024, width)
 
 
+def dinov2(width=1536, layers=40, inner=4096, places=1370, patch=14, swiglu=True, registers=0):
+    """The authors' names; ViT-g by default."""
+    out = {"cls_token": (1, 1, width), "pos_embed": (1, places, width), "mask_token": (1, width)}
+    out |= {"register_tokens": (1, registers, width)} if registers else {}
+    out |= {"patch_embed.proj.weight": (width, 3, patch, patch), "patch_embed.proj.bias": (width,)}
+    for n in range(layers):
+        b = f"blocks.{n}"
+        out |= norm(f"{b}.norm1", width) | norm(f"{b}.norm2", width)
+        out |= linear(f"{b}.attn.qkv", 3 * width, width) | linear(f"{b}.attn.proj", width, width)
+        out |= {f"{b}.ls1.gamma": (width,), f"{b}.ls2.gamma": (width,)}
+        if swiglu:
+            out |= linear(f"{b}.mlp.w12", 2 * inner, width) | linear(f"{b}.mlp.w3", width, inner)
+        else:
+            out |= linear(f"{b}.mlp.fc1", inner, width) | linear(f"{b}.mlp.fc2", width, inner)
+    return out | norm("norm", width)
+
+
 class Shapes:
     """A file of which only names and shapes are known."""
 

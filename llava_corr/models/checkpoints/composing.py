@@ -107,12 +107,15 @@ def _gathered(
     name: str, sources: Sequence[Source], files: TensorFiles, shape: torch.Size, dtype: torch.dtype
 ) -> Tensor:
     """A tensor of ours with memory of its own."""
-    if sources[0].rule.rows is not None:
+    first = sources[0]
+    if first.rule.split:
+        value = files.tensor(first.name).chunk(len(first.rule.names))[first.index].to(dtype, copy=True)
+    elif first.rule.rows is not None:
         value = torch.zeros(shape, dtype=dtype)
         for source in sources:
             assert source.rule.rows is not None
             value.chunk(source.rule.rows[1])[source.rule.rows[0]].copy_(files.tensor(source.name))
-    elif (given := files.tensor(sources[0].name)).shape == shape:
+    elif (given := files.tensor(first.name)).shape == shape:
         value = given.to(dtype, copy=True)
     else:  # it grows
         value = torch.empty(shape, dtype=dtype)

@@ -30,11 +30,11 @@ KINDS = {
     "eva": "EVA-CLIP-g: eva_vit_g.pth",
     "instructblip": "in the place of these two: folder or hub id of transformers",
     "sam": "SAM: sam_vit_b, _l or _h .pth",
-    "dinov2": "DINOv2: folder or hub id of transformers",
+    "dinov2": "DINOv2: folder or hub id of transformers, or dinov2_vit*_pretrain.pth",
     "clip": "CLIP: folder or hub id of transformers",
 }
 TRUNKS = ("glamm", "lisa", "vicuna")  # whose folder has the tokenizer
-TOWERS = ("dinov2", "clip")  # loaded by transformers
+TOWERS = ("dinov2", "clip")  # loaded by transformers, files of their authors excepted
 TABLE = "import.json"
 SHARD = "2GB"
 
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from .places import local
     from .tensor_files import open_tensors
 
-    found = {kind: local(place) for kind, place in places.items() if kind not in TOWERS}
+    found = {kind: local(place) for kind, place in places.items() if not _by_transformers(kind, place)}
     files = {kind: open_tensors(place) for kind, place in found.items()}
     rows = _rows(files[trunk])
     processor, wanted = _processor(config, args.tokenizer or found[trunk], rows, extend=trunk == "vicuna")
@@ -96,6 +96,10 @@ def _places(words: list[str]) -> dict[str, str]:
     return found
 
 
+def _by_transformers(kind: str, place: str) -> bool:
+    return kind in TOWERS and not place.endswith(".pth")
+
+
 def _rows(files: Any) -> int:
     name = "model.embed_tokens.weight"
     if name not in files:
@@ -116,7 +120,7 @@ def _processor(config: Any, folder: str | Path, rows: int, *, extend: bool) -> t
 def _compose(
     wanted: Any, files: Mapping[str, Any], places: Mapping[str, str], fresh: Sequence[str], dtype: Any
 ) -> tuple[Any, Any]:
-    from . import glamm, instructblip, lavis, segment_anything, towers
+    from . import dinov2, glamm, instructblip, lavis, segment_anything, towers
     from .composing import Release, compose
 
     layouts: dict[str, Callable[[], Any]] = {
@@ -127,13 +131,14 @@ def _compose(
         "eva": lambda: lavis.eva_layout(wanted.vision_config.num_hidden_layers),
         "instructblip": lambda: instructblip.LAYOUT,
         "sam": lambda: segment_anything.LAYOUT,
+        "dinov2": lambda: dinov2.LAYOUT,
     }
     unused = {"dinov2": wanted.semantic_config is None, "clip": wanted.vision_config.model_type != "clip_vision_model"}
     for kind, idle in unused.items():
         if kind in places and idle:
             raise ConfigError(f"the composition has no place for {kind}", where="--from", mend="leave it out")
     loaded = {}
-    if "dinov2" in places:
+    if "dinov2" in places and "dinov2" not in files:
         loaded["correspondence.semantic_model"] = towers.load_semantic(places["dinov2"], wanted, dtype)
     if "clip" in places:
         loaded["visual_tokens.vision_model"] = towers.load_clip(places["clip"], wanted, dtype)

@@ -26,9 +26,10 @@ class Rename:
 
     Attributes:
         pattern: regular expression of the whole foreign name.
-        names: of ours; ``\1`` stands for the pattern's first group.
+        names: of ours, all of which get the tensor; ``\1`` stands for the pattern's first group.
         rows: (k, n): it is the k-th of n equal parts of our tensor's first axis.
         zero: parts of our tensor that no name fills, and that are zero.
+        split: every name gets its part instead: the tensor is cut along its first axis into as many as there are names.
         grows: ours may have more rows, for tokens that the release does not know; they begin as the mean of the others.
     """
 
@@ -36,6 +37,7 @@ class Rename:
     names: tuple[str, ...]
     rows: tuple[int, int] | None = None
     zero: tuple[int, ...] = ()
+    split: bool = False
     grows: bool = False
 
 
@@ -72,10 +74,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a tensor of ours comes from: a foreign name, and by which rule."""
+    """Where a tensor of ours comes from: a foreign name, by which rule, and which of the rule's names it has."""
 
     name: str
     rule: Rename
+    index: int = 0
 
 
 @dataclass
@@ -136,8 +139,8 @@ def map_names(layout: Layout, files: TensorFiles, wanted: Mapping[str, torch.Siz
             unknown.append(name)
             continue
         plan.matched, plan.renamed = plan.matched + (ours == [name]), plan.renamed + (ours != [name])
-        for one in ours:
-            plan.sources[one].append(Source(name, rule))
+        for index, one in enumerate(ours):
+            plan.sources[one].append(Source(name, rule, index))
     faults = [*_listed("no rule knows", unknown), *_unfilled(layout, plan, wanted), *_misfits(plan, files, wanted)]
     if faults:
         listing = "\n".join(f"    {fault}" for fault in faults)
@@ -189,7 +192,10 @@ def _fits(rule: Rename, there: torch.Size, here: torch.Size) -> bool:
         return False
     if not there:
         return True
-    return there[0] <= here[0] if rule.grows else there[0] * (rule.rows[1] if rule.rows else 1) == here[0]
+    if rule.grows:
+        return there[0] <= here[0]
+    parts, cuts = rule.rows[1] if rule.rows else 1, len(rule.names) if rule.split else 1
+    return there[0] * parts == here[0] * cuts
 
 
 def _listed(fault: str, cases: Sequence[str]) -> list[str]:

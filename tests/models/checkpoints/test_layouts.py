@@ -10,6 +10,7 @@ import torch
 from llava_corr.config import load_config
 from llava_corr.errors import CheckpointError
 from llava_corr.models.build import Vocabulary, build_config
+from llava_corr.models.checkpoints.dinov2 import LAYOUT as DINOV2_LAYOUT
 from llava_corr.models.checkpoints.glamm import glamm_layout, lisa_layout
 from llava_corr.models.checkpoints.lavis import QFORMER_LAYOUT, eva_layout
 from llava_corr.models.checkpoints.layouts import Ignore, Layout, Rename, map_names
@@ -70,6 +71,22 @@ def test_instructblip_fills_the_visual_tokens(calico):
     assert set(filled) == {name for name in wanted if name.startswith("visual_tokens.")}
     ignored = sum(torch.Size(foreign.lavis_qformer()[n]).numel() for names in plans[0].ignored.values() for n in names)
     assert ignored == 80_522_496 + 512  # and position_ids, which are no parameters (facts 4.1)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "sizes"),
+    [((), {}),
+     (("ablations/dinov2_large.yaml",), {"width": 1024, "layers": 24, "inner": 4096, "swiglu": False}),
+     (("ablations/dinov2_base.yaml",), {"width": 768, "layers": 12, "inner": 3072, "swiglu": False}),
+     (("ablations/dinov2_small.yaml",), {"width": 384, "layers": 12, "inner": 1536, "swiglu": False})],
+)  # fmt: skip
+def test_dinov2_of_every_size(overlay, sizes):
+    _, wanted = composition("calico_align.yaml", *overlay)
+    names = foreign.dinov2(**sizes)
+    plan = map_names(DINOV2_LAYOUT, files_of(names), wanted)
+    assert set(plan.sources) == {n for n in wanted if n.startswith("correspondence.semantic_model.")}
+    if not sizes:
+        assert sum(torch.Size(shape).numel() for shape in names.values()) == 1_136_480_768  # facts 5.2: 1,136.48 M
 
 
 @pytest.mark.parametrize(
@@ -161,3 +178,13 @@ def test_the_table_tells_what_was_ignored_and_why():
     plan = map_names(layout, files_of({"a.1": (2,), "c": (1,), "x.1.w": (1,), "x.2.w": (1,)}),
                      {"b.1": torch.Size([2]), "c": torch.Size([1])})  # fmt: skip
     assert plan.table() == ["toy: 1 names as they are, 1 renamed", "  2 ignored, not asked about: x.*.w (2)"]
+
+
+def test_a_tensor_may_be_cut_among_several_of_ours():
+    layout = Layout("toy", [Rename(r"(\d)\.qkv", (r"\1.q", r"\1.k", r"\1.v"), split=True)], ["0."])
+    wanted = {f"0.{name}": torch.Size([2, 5]) for name in "qkv"}
+    plan = map_names(layout, files_of({"0.qkv": (6, 5)}), wanted)
+    assert [(name, source.index) for name, (source,) in plan.sources.items()] == [("0.q", 0), ("0.k", 1), ("0.v", 2)]
+    for shape in ((5, 5), (6, 4), (2, 5), (6,)):
+        with pytest.raises(CheckpointError, match="another shape"):
+            map_names(layout, files_of({"0.qkv": shape}), wanted)

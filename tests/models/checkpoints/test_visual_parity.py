@@ -1,5 +1,8 @@
 """EVA-CLIP and Q-Former from LAVIS's files see what LAVIS's arithmetic sees: written out here under its own names."""
 
+import copy
+
+import foreign
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +10,7 @@ from tiny_releases import QFORMER, releases, towers
 from transformers import InstructBlipForConditionalGeneration
 
 from llava_corr.models.checkpoints.composing import Release, compose
+from llava_corr.models.checkpoints.dinov2 import LAYOUT as DINOV2_LAYOUT
 from llava_corr.models.checkpoints.instructblip import LAYOUT
 from llava_corr.models.checkpoints.tensor_files import open_tensors
 
@@ -135,3 +139,36 @@ class Renamed:
 
     def tensor(self, name):
         return self.files.tensor(self.names.get(name, name))
+
+
+def dinov2(file, pixels, layers, patch, swiglu):
+    """Pre-norm blocks with a scale on every branch; the last norm is part of the output."""
+    x = F.conv2d(pixels, file["patch_embed.proj.weight"], file["patch_embed.proj.bias"], stride=patch)
+    x = torch.cat([file["cls_token"].expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], 1) + file["pos_embed"]
+    for n in range(layers):
+        block = file / f"blocks.{n}"
+        seen = (block / "attn.qkv").linear((block / "norm1").norm(x, 1e-6))
+        x = x + block["ls1.gamma"] * (block / "attn.proj").linear(attend(*seen.chunk(3, -1)))
+        inner = (block / "norm2").norm(x, 1e-6)
+        if swiglu:
+            gate, up = (block / "mlp.w12").linear(inner).chunk(2, -1)
+            inner = (block / "mlp.w3").linear(F.silu(gate) * up)
+        else:
+            inner = (block / "mlp.fc2").linear(F.gelu((block / "mlp.fc1").linear(inner)))
+        x = x + block["ls2.gamma"] * inner
+    return (file / "norm").norm(x, 1e-6)
+
+
+@pytest.mark.parametrize("swiglu", [False, True])
+@torch.no_grad()
+def test_dinov2_of_its_authors(released, config, tmp_path, swiglu):
+    own = copy.deepcopy(config)
+    own.semantic_config.use_swiglu_ffn = swiglu
+    inner = 48 if not swiglu else 8 * ((48 * 2 // 3 + 7) // 8)
+    names = foreign.dinov2(width=24, layers=1, inner=inner, places=17, patch=8, swiglu=swiglu)
+    torch.save(foreign.fill(names, seed=9), tmp_path / "dinov2_vitt8_pretrain.pth")
+    files = open_tensors(tmp_path / "dinov2_vitt8_pretrain.pth")
+    model = compose(own, [*releases(released, config), Release(DINOV2_LAYOUT, files)])[0]
+    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = dinov2(Named(files), pixels, layers=1, patch=8, swiglu=swiglu)
+    assert torch.allclose(model.correspondence.look(pixels), expected[:, 1:], atol=1e-4, rtol=1e-4)
