@@ -5,9 +5,10 @@ from dataclasses import replace
 import foreign
 import torch
 from slow_llama import write_tokenizer
-from toy import small_config
+from toy import SMALL, small_config
 from transformers import Dinov2Model, InstructBlipConfig, InstructBlipForConditionalGeneration, LlamaConfig
 
+from llava_corr.cli import main
 from llava_corr.models.build import Vocabulary, build_config
 from llava_corr.models.checkpoints.composing import Release
 from llava_corr.models.checkpoints.glamm import glamm_layout
@@ -72,3 +73,11 @@ def releases(folder, config):
 
 def towers(folder, config, dtype=torch.float32):
     return {"correspondence.semantic_model": load_semantic(folder / "dinov2", config, dtype)}
+
+
+SETS = [word for value in (*SMALL, GROUNDING) for word in ("--set", value)]
+
+
+def run_import(out, *releases, **more):
+    options = [word for name, value in more.items() for word in (f"--{name}", str(value))]
+    return main(["import", "--config", "tiny/calico.yaml", *SETS, "--out", str(out), *options, "--from", *releases])

@@ -69,7 +69,7 @@ def compose(
         raise CheckpointError(
             f"the model has no part {', '.join(unknown)}", mend="name parts of the model, such as seg_projection"
         )
-    _check_whole(plans, wanted, new)
+    _check_whole(plans, wanted, new, fresh)
     for release, plan in zip(releases, plans, strict=True):
         release.files.verify()
         for name, sources in plan.sources.items():
@@ -80,7 +80,9 @@ def compose(
     return model.eval(), plans
 
 
-def _check_whole(plans: Sequence[Plan], wanted: Mapping[str, torch.Size], new: Sequence[str]) -> None:
+def _check_whole(
+    plans: Sequence[Plan], wanted: Mapping[str, torch.Size], new: Sequence[str], fresh: Sequence[str]
+) -> None:
     owners: dict[str, list[str]] = defaultdict(list)
     for plan in plans:
         for name in plan.sources:
@@ -90,7 +92,7 @@ def _check_whole(plans: Sequence[Plan], wanted: Mapping[str, torch.Size], new: S
         part = ".".join(name.split(".")[:2])
         if len(owners[name]) > 1:
             faults[f"{part} comes from {' and '.join(owners[name])}"].append(name)
-        elif owners[name] and _within(name, new):
+        elif owners[name] and _within(name, fresh):
             faults[f"{part} is to be new, and comes from {owners[name][0]}"].append(name)
         elif not owners[name] and not _within(name, new):
             faults[f"{part} comes from nowhere"].append(name)

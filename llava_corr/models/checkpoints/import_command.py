@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 KINDS = {
     "glamm": "trunk, [SEG] projection, SAM and, without a Q-Former, projection: folder or hub id of a GLaMM",
     "lisa": "the same: folder or hub id of LISA-7B-v1",
+    "calico": "everything, as far as its names are known: folder or hub id of the official release",
     "vicuna": "the trunk alone, which gets rows for the special tokens: folder or hub id",
     "lavis": "Q-Former, queries and projection: instruct_blip_vicuna7b_trimmed.pth",
     "eva": "EVA-CLIP-g: eva_vit_g.pth",
@@ -33,7 +34,7 @@ KINDS = {
     "dinov2": "DINOv2: folder or hub id of transformers, or dinov2_vit*_pretrain.pth",
     "clip": "CLIP: folder or hub id of transformers",
 }
-TRUNKS = ("glamm", "lisa", "vicuna")  # whose folder has the tokenizer
+TRUNKS = ("glamm", "lisa", "calico", "vicuna")  # whose folder has the tokenizer
 TOWERS = ("dinov2", "clip")  # loaded by transformers, files of their authors excepted
 TABLE = "import.json"
 SHARD = "2GB"
@@ -50,6 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fresh", nargs="+", default=[], metavar="PART",
         help="parts that start at random, since no release has them (with vicuna: seg_projection); train them",
     )  # fmt: skip
+    parser.add_argument(
+        "--rules", type=Path, metavar="FILE",
+        help="with calico: YAML list of your own rules, {pattern: REGEX, name: OURS} or {pattern: REGEX, ignore: WHY}",
+    )  # fmt: skip
     parser.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="default: that of the trunk's folder")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="of the written weights")
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
@@ -60,9 +65,13 @@ def run(args: argparse.Namespace) -> int:
     trunk = next((kind for kind in TRUNKS if kind in places), None)
     if trunk is None:
         raise ConfigError("nothing gives the trunk", where="--from", mend=f"name one of {', '.join(TRUNKS)}")
+    if args.rules and trunk != "calico":
+        raise ConfigError("--rules are for a release whose names are not known", mend="leave them out, or name calico=")
     config = load_config(args.config, args.set)
     import torch
 
+    from ..recompose import FROM_ZERO
+    from .layouts import alike, read_rules
     from .model_folder import written_whole
     from .places import local
     from .tensor_files import open_tensors
@@ -71,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
     files = {kind: open_tensors(place) for kind, place in found.items()}
     rows = _rows(files[trunk])
     processor, wanted = _processor(config, args.tokenizer or found[trunk], rows, extend=trunk == "vicuna")
-    model, plans = _compose(wanted, files, places, args.fresh, getattr(torch, args.dtype))
+    own = read_rules(args.rules) if args.rules else []
+    model, plans = _compose(wanted, files, places, (args.fresh, own), getattr(torch, args.dtype))
     with written_whole(args.out) as part:
         model.save_pretrained(part, max_shard_size=SHARD)
         processor.save_pretrained(part)
@@ -81,6 +91,12 @@ def run(args: argparse.Namespace) -> int:
     for plan in plans:
         for line in plan.table():
             logger.info("%s", line)
+    read = {name for plan in plans for name in plan.sources}
+    new = [
+        name for name, _ in model.named_parameters() if name.startswith((*FROM_ZERO, *args.fresh)) and name not in read
+    ]
+    if new:
+        logger.info("new, from no release: %s", ", ".join(alike(new)))
     logger.info("%d parameters in %s", model.num_parameters(), args.out)
     return 0
 
@@ -118,14 +134,16 @@ def _processor(config: Any, folder: str | Path, rows: int, *, extend: bool) -> t
 
 
 def _compose(
-    wanted: Any, files: Mapping[str, Any], places: Mapping[str, str], fresh: Sequence[str], dtype: Any
+    wanted: Any, files: Mapping[str, Any], places: Mapping[str, str], asked: tuple[Sequence[str], Any], dtype: Any
 ) -> tuple[Any, Any]:
-    from . import dinov2, glamm, instructblip, lavis, segment_anything, towers
+    fresh, own = asked
+    from . import calico, dinov2, glamm, instructblip, lavis, segment_anything, towers
     from .composing import Release, compose
 
     layouts: dict[str, Callable[[], Any]] = {
         "glamm": lambda: glamm.glamm_layout(wanted),
         "lisa": lambda: glamm.lisa_layout(wanted),
+        "calico": lambda: calico.calico_layout(wanted, own),
         "vicuna": glamm.vicuna_layout,
         "lavis": lambda: lavis.QFORMER_LAYOUT,
         "eva": lambda: lavis.eva_layout(wanted.vision_config.num_hidden_layers),

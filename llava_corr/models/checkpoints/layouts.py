@@ -10,11 +10,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, ConfigError
 from .tensor_files import TensorFiles
 
 LISTED = 8  # names of one kind of fault that an error shows
@@ -65,11 +67,13 @@ class Layout:
         title: how it is called in tables and errors.
         rules: the first that fits a name is taken.
         fills: beginnings of our names, all of which it must fill.
+        reports: names that no rule knows are reported, not refused.
     """
 
     title: str
     rules: Sequence[Rule]
     fills: Sequence[str]
+    reports: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class Plan:
         sources: our name -> the foreign names that fill it.
         matched, renamed: how many foreign names keep theirs, or not.
         ignored: reason -> foreign names.
+        unknown: foreign names that no rule knows.
     """
 
     title: str
@@ -97,18 +102,52 @@ class Plan:
     matched: int = 0
     renamed: int = 0
     ignored: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    unknown: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Every name of ours with the foreign ones that fill it, and those that are ignored, by reason."""
         filled = {ours: [source.name for source in sources] for ours, sources in self.sources.items()}
-        return {"title": self.title, "filled": filled, "ignored": dict(self.ignored)}
+        return {"title": self.title, "filled": filled, "ignored": dict(self.ignored), "unknown": self.unknown}
 
     def table(self) -> list[str]:
         """Lines for people: what was matched, renamed and ignored, like names together."""
         lines = [f"{self.title}: {self.matched} names as they are, {self.renamed} renamed"]
         for why, names in self.ignored.items():
             lines.append(f"  {len(names)} ignored, {why}: {', '.join(alike(names))}")
+        if self.unknown:
+            lines.append(f"  {len(self.unknown)} NOT READ, no rule knows them: {', '.join(alike(self.unknown))}")
         return lines
+
+
+def read_rules(path: Path) -> list[Rule]:
+    """Rules of a user's own: a YAML list of {pattern, name} and {pattern, ignore}.
+
+    Raises:
+        ConfigError: no such file, or something in it that is no rule.
+    """
+    try:
+        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as cause:
+        raise ConfigError(
+            f"the rules cannot be read: {cause}", where=str(path), mend="correct the path or the file"
+        ) from cause
+    rules: list[Rule] = []
+    for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
+        kind = (
+            set(row) - {"pattern"} if isinstance(row, dict) and all(isinstance(v, str) for v in row.values()) else set()
+        )
+        try:
+            if kind not in ({"name"}, {"ignore"}) or "pattern" not in row:
+                raise ValueError("it needs a pattern and either a name or what to ignore it for, all of them text")
+            groups = re.compile(row["pattern"]).groups
+            if any(int(number) > groups for number in re.findall(r"\\(\d+)", row.get("name", ""))):
+                raise ValueError(f"its pattern has {groups} groups, its name asks for more")
+        except (ValueError, re.error) as cause:
+            where = f"{path}, rule {number}"
+            raise ConfigError(f"no rule: {cause}", where=where, mend="{pattern: 'a\\.(.+)', name: 'b.\\1'}") from cause
+        made: Rule = Rename(row["pattern"], (row["name"],)) if "name" in row else Ignore(row["pattern"], row["ignore"])
+        rules.append(made)
+    return rules
 
 
 def alike(names: Iterable[str]) -> list[str]:
@@ -128,7 +167,7 @@ def map_names(layout: Layout, files: TensorFiles, wanted: Mapping[str, torch.Siz
         CheckpointError: names without a rule, names of ours that are filled twice or not at all, other shapes: all of
             them in one error.
     """
-    plan, unknown = Plan(layout.title), []
+    plan = Plan(layout.title)
     for name in files:
         rule, found = _rule_for(layout.rules, name)
         if isinstance(rule, Ignore):
@@ -136,11 +175,12 @@ def map_names(layout: Layout, files: TensorFiles, wanted: Mapping[str, torch.Siz
             continue
         ours = [found.expand(template) for template in rule.names] if rule and found else []
         if rule is None or not all(one in wanted for one in ours):
-            unknown.append(name)
+            plan.unknown.append(name)
             continue
         plan.matched, plan.renamed = plan.matched + (ours == [name]), plan.renamed + (ours != [name])
         for index, one in enumerate(ours):
             plan.sources[one].append(Source(name, rule, index))
+    unknown = [] if layout.reports else plan.unknown
     faults = [*_listed("no rule knows", unknown), *_unfilled(layout, plan, wanted), *_misfits(plan, files, wanted)]
     if faults:
         listing = "\n".join(f"    {fault}" for fault in faults)

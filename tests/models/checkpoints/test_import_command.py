@@ -10,8 +10,8 @@ import pytest
 import tiny_releases
 import torch
 from slow_llama import LISA, slow_ids, write_tokenizer
-from tiny_releases import GROUNDING
-from toy import SMALL, small_config, write_toy
+from tiny_releases import GROUNDING, SETS, run_import
+from toy import small_config, write_toy
 from transformers import CLIPConfig, CLIPModel
 
 from llava_corr.cli import main
@@ -20,13 +20,6 @@ from llava_corr.inference.predictor import Predictor
 from llava_corr.models.checkpoints.model_folder import load_model, load_processor
 from llava_corr.models.checkpoints.tensor_files import open_tensors
 from llava_corr.training.sft import train
-
-SETS = [word for value in (*SMALL, GROUNDING) for word in ("--set", value)]
-
-
-def run_import(out, *releases, **more):
-    options = [word for name, value in more.items() for word in (f"--{name}", str(value))]
-    return main(["import", "--config", "tiny/calico.yaml", *SETS, "--out", str(out), *options, "--from", *releases])
 
 
 def places(folder):
