@@ -7,13 +7,19 @@ below any attribute. What no rule knows is reported instead of refused, and rule
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import yaml
+
+from ...errors import ConfigError
 from ..configuration import LlavaCorrConfig
 from . import dinov2, instructblip, lavis
 from .glamm import FILLS, glamm_layout
-from .layouts import Layout, Rename, Rule
+from .layouts import Ignore, Layout, Rename, Rule
 
 ANYWHERE = r"(?:.+\.)?"
 # transformers' own names of DINOv2, as its releases have them -> ours
@@ -54,3 +60,36 @@ def calico_layout(config: LlavaCorrConfig, own: Sequence[Rule] = ()) -> Layout:
 
 def _below(prefix: str, rules: Iterable[Rule]) -> list[Rule]:
     return [replace(rule, pattern=prefix + rule.pattern) for rule in rules]
+
+
+def read_rules(path: Path) -> list[Rule]:
+    """Rules of a user's own: a YAML list of {pattern, name} and {pattern, ignore}.
+
+    Raises:
+        ConfigError: no such file, or something in it that is no rule.
+    """
+    try:
+        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as cause:
+        mend = "correct the path or the file"
+        raise ConfigError(f"the rules cannot be read: {cause}", where=str(path), mend=mend) from cause
+    rules = []
+    for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
+        try:
+            rules.append(_rule(row))
+        except (ValueError, re.error) as cause:
+            where = f"{path}, rule {number}"
+            raise ConfigError(f"no rule: {cause}", where=where, mend="{pattern: 'a\\.(.+)', name: 'b.\\1'}") from cause
+    return rules
+
+
+def _rule(row: Any) -> Rule:
+    texts = isinstance(row, dict) and all(isinstance(value, str) for value in row.values())
+    if not texts or set(row) not in ({"pattern", "name"}, {"pattern", "ignore"}):
+        raise ValueError("it needs a pattern and either a name or what to ignore it for, all of them text")
+    groups = re.compile(row["pattern"]).groups
+    if "ignore" in row:
+        return Ignore(row["pattern"], row["ignore"])
+    if any(int(number) > groups for number in re.findall(r"\\(\d+)", row["name"])):
+        raise ValueError(f"its pattern has {groups} groups, its name asks for more")
+    return Rename(row["pattern"], (row["name"],))

@@ -61,6 +61,8 @@ def compose(
     with torch.device("meta"):
         model = LlavaCorrForConditionalGeneration(config)
     for name, tower in towers.items():
+        for own, parameter in tower.named_parameters():
+            _check_finite(parameter, f"{name}.{own}", where=str(getattr(tower, "name_or_path", "") or name))
         model.set_submodule(name, tower)
     wanted = {name: value.shape for name, value in model.state_dict().items() if value.is_meta}
     plans = [map_names(release.layout, release.files, wanted) for release in releases]
@@ -123,14 +125,18 @@ def _gathered(
         value = torch.empty(shape, dtype=dtype)
         value[: len(given)] = given
         value[len(given) :] = given.mean(0, dtype=torch.float32)
-    if value.numel() and not torch.stack(torch.aminmax(value)).isfinite().all():  # they pass a NaN on; no memory taken
-        listing = ", ".join(source.name for source in sources)
+    _check_finite(value, f"{', '.join(source.name for source in sources)} (our {name})", where=str(files.where))
+    return value
+
+
+def _check_finite(value: Tensor, name: str, where: str) -> None:
+    """By the least and the greatest, which pass a NaN on and take no memory."""
+    if value.numel() and not torch.stack(torch.aminmax(value.detach())).isfinite().all():
         raise CheckpointError(
-            f"{listing} (our {name}) holds numbers that are not finite",
-            where=str(files.where),
+            f"{name} holds numbers that are not finite",
+            where=where,
             mend="the file is damaged, or its numbers are too large for the number format asked for",
         )
-    return value
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from ..recompose import FROM_ZERO
-    from .layouts import alike, read_rules
+    from .composing import compose
+    from .layouts import alike
     from .model_folder import written_whole
     from .places import local
     from .tensor_files import open_tensors
@@ -80,8 +81,11 @@ def run(args: argparse.Namespace) -> int:
     files = {kind: open_tensors(place) for kind, place in found.items()}
     rows = _rows(files[trunk])
     processor, wanted = _processor(config, args.tokenizer or found[trunk], rows, extend=trunk == "vicuna")
-    own = read_rules(args.rules) if args.rules else []
-    model, plans = _compose(wanted, files, places, (args.fresh, own), getattr(torch, args.dtype))
+    _refuse_idle(wanted, places)
+    releases = _releases(wanted, files, args.rules)
+    dtype = getattr(torch, args.dtype)
+    towers = _towers(wanted, {kind: place for kind, place in places.items() if kind not in files}, dtype)
+    model, plans = compose(wanted, releases, towers, fresh=args.fresh, dtype=dtype)
     with written_whole(args.out) as part:
         model.save_pretrained(part, max_shard_size=SHARD)
         processor.save_pretrained(part)
@@ -133,17 +137,22 @@ def _processor(config: Any, folder: str | Path, rows: int, *, extend: bool) -> t
     return build_processor(config.model, tokenizer, config.training.losses.mask_size), wanted
 
 
-def _compose(
-    wanted: Any, files: Mapping[str, Any], places: Mapping[str, str], asked: tuple[Sequence[str], Any], dtype: Any
-) -> tuple[Any, Any]:
-    fresh, own = asked
-    from . import calico, dinov2, glamm, instructblip, lavis, segment_anything, towers
-    from .composing import Release, compose
+def _refuse_idle(wanted: Any, places: Mapping[str, str]) -> None:
+    idle = {"dinov2": wanted.semantic_config is None, "clip": wanted.vision_config.model_type != "clip_vision_model"}
+    for kind in places:
+        if idle.get(kind):
+            raise ConfigError(f"the composition has no place for {kind}", where="--from", mend="leave it out")
+
+
+def _releases(wanted: Any, files: Mapping[str, Any], rules: Path | None) -> list[Any]:
+    """Opened files with their layouts."""
+    from . import calico, dinov2, glamm, instructblip, lavis, segment_anything
+    from .composing import Release
 
     layouts: dict[str, Callable[[], Any]] = {
         "glamm": lambda: glamm.glamm_layout(wanted),
         "lisa": lambda: glamm.lisa_layout(wanted),
-        "calico": lambda: calico.calico_layout(wanted, own),
+        "calico": lambda: calico.calico_layout(wanted, calico.read_rules(rules) if rules else []),
         "vicuna": glamm.vicuna_layout,
         "lavis": lambda: lavis.QFORMER_LAYOUT,
         "eva": lambda: lavis.eva_layout(wanted.vision_config.num_hidden_layers),
@@ -151,14 +160,15 @@ def _compose(
         "sam": lambda: segment_anything.LAYOUT,
         "dinov2": lambda: dinov2.LAYOUT,
     }
-    unused = {"dinov2": wanted.semantic_config is None, "clip": wanted.vision_config.model_type != "clip_vision_model"}
-    for kind, idle in unused.items():
-        if kind in places and idle:
-            raise ConfigError(f"the composition has no place for {kind}", where="--from", mend="leave it out")
-    loaded = {}
-    if "dinov2" in places and "dinov2" not in files:
-        loaded["correspondence.semantic_model"] = towers.load_semantic(places["dinov2"], wanted, dtype)
-    if "clip" in places:
-        loaded["visual_tokens.vision_model"] = towers.load_clip(places["clip"], wanted, dtype)
-    releases = [Release(layouts[kind](), opened) for kind, opened in files.items()]
-    return compose(wanted, releases, loaded, fresh=fresh, dtype=dtype)
+    return [Release(layouts[kind](), opened) for kind, opened in files.items()]
+
+
+def _towers(wanted: Any, places: Mapping[str, str], dtype: Any) -> dict[str, Any]:
+    """What transformers loads: our name of a part -> the part."""
+    from . import towers
+
+    loaders = {
+        "dinov2": ("correspondence.semantic_model", towers.load_semantic),
+        "clip": ("visual_tokens.vision_model", towers.load_clip),
+    }
+    return {loaders[kind][0]: loaders[kind][1](place, wanted, dtype) for kind, place in places.items()}

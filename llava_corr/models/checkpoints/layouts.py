@@ -10,14 +10,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from ...errors import CheckpointError, ConfigError
-from .tensor_files import TensorFiles
+from ...errors import CheckpointError
+from .tensor_files import TensorFiles, some
 
 LISTED = 8  # names of one kind of fault that an error shows
 
@@ -115,39 +113,9 @@ class Plan:
         for why, names in self.ignored.items():
             lines.append(f"  {len(names)} ignored, {why}: {', '.join(alike(names))}")
         if self.unknown:
-            lines.append(f"  {len(self.unknown)} NOT READ, no rule knows them: {', '.join(alike(self.unknown))}")
+            listing = ", ".join(alike(self.unknown))
+            lines.append(f"  {len(self.unknown)} NOT READ, no rule knows them or the model has no such part: {listing}")
         return lines
-
-
-def read_rules(path: Path) -> list[Rule]:
-    """Rules of a user's own: a YAML list of {pattern, name} and {pattern, ignore}.
-
-    Raises:
-        ConfigError: no such file, or something in it that is no rule.
-    """
-    try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as cause:
-        raise ConfigError(
-            f"the rules cannot be read: {cause}", where=str(path), mend="correct the path or the file"
-        ) from cause
-    rules: list[Rule] = []
-    for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
-        kind = (
-            set(row) - {"pattern"} if isinstance(row, dict) and all(isinstance(v, str) for v in row.values()) else set()
-        )
-        try:
-            if kind not in ({"name"}, {"ignore"}) or "pattern" not in row:
-                raise ValueError("it needs a pattern and either a name or what to ignore it for, all of them text")
-            groups = re.compile(row["pattern"]).groups
-            if any(int(number) > groups for number in re.findall(r"\\(\d+)", row.get("name", ""))):
-                raise ValueError(f"its pattern has {groups} groups, its name asks for more")
-        except (ValueError, re.error) as cause:
-            where = f"{path}, rule {number}"
-            raise ConfigError(f"no rule: {cause}", where=where, mend="{pattern: 'a\\.(.+)', name: 'b.\\1'}") from cause
-        made: Rule = Rename(row["pattern"], (row["name"],)) if "name" in row else Ignore(row["pattern"], row["ignore"])
-        rules.append(made)
-    return rules
 
 
 def alike(names: Iterable[str]) -> list[str]:
@@ -239,7 +207,4 @@ def _fits(rule: Rename, there: torch.Size, here: torch.Size) -> bool:
 
 
 def _listed(fault: str, cases: Sequence[str]) -> list[str]:
-    if not cases:
-        return []
-    more = f" and {len(cases) - LISTED} more" if len(cases) > LISTED else ""
-    return [f"{fault} {', '.join(cases[:LISTED])}{more}"]
+    return [f"{fault} {some(cases, LISTED)}"] if cases else []

@@ -142,13 +142,14 @@ def _open_sharded(index: Path, inert: Sequence[str]) -> TensorFiles:
     lacking = [name for name in home if name not in found or found._home[name].name != home[name]]
     unlisted = [name for name in found if name not in home]
     if lacking or unlisted:
-        faults = [f"{len(lacking)} tensors are not where it says: {_some(lacking)}"] if lacking else []
-        faults += [f"{len(unlisted)} tensors of its files are not listed: {_some(unlisted)}"] if unlisted else []
+        faults = [f"{len(lacking)} tensors are not where it says: {some(lacking)}"] if lacking else []
+        faults += [f"{len(unlisted)} tensors of its files are not listed: {some(unlisted)}"] if unlisted else []
         raise CheckpointError("; ".join(faults), where=str(index), mend="take index and files of one release")
     return found
 
 
-def _some(names: Sequence[str], count: int = 3) -> str:
+def some(names: Sequence[str], count: int = 3) -> str:
+    """The first of them, and how many more there are."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more
 
@@ -203,7 +204,7 @@ class _Pickled:
             raise ValueError(f"it holds a {type(content).__name__} instead of named tensors")
         other = [f"{name} ({type(v).__name__})" for name, v in content.items() if not isinstance(v, Tensor)]
         if other or not content:
-            raise ValueError(f"it holds what are no tensors: {_some(other)}" if other else "it holds no tensors")
+            raise ValueError(f"it holds what are no tensors: {some(other)}" if other else "it holds no tensors")
         self._tensors: dict[str, Tensor] = dict(content)
 
     def names(self) -> Sequence[str]:

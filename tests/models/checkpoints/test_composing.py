@@ -95,6 +95,13 @@ def test_numbers_that_are_not_finite_are_refused(released, config, tmp_path):
         compose(config, given, towers(released, config))
 
 
+def test_numbers_of_a_tower_are_looked_at_too(released, config):
+    broken = towers(released, config)
+    broken["correspondence.semantic_model"].layernorm.weight.data[3] = float("nan")
+    with pytest.raises(CheckpointError, match=r"semantic_model\.layernorm\.weight holds numbers that are not finite"):
+        compose(config, releases(released, config), broken)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [("num_attention_heads", "num_attention_heads is 4"), ("layer_norm_eps", "layer_norm_eps is 0.1"),

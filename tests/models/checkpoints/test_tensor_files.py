@@ -51,6 +51,11 @@ def test_folders_whole_and_in_shards(tmp_path, kind, shards):
     assert same(open_tensors(tmp_path))
 
 
+def test_a_folder_of_deepspeed(tmp_path):
+    torch.save({"module": TENSORS, "ds_version": "0.15"}, tmp_path / "mp_rank_00_model_states.pt")
+    assert same(open_tensors(tmp_path))
+
+
 def test_safetensors_are_preferred(tmp_path):
     save_file(TENSORS, tmp_path / "model.safetensors")
     (tmp_path / "pytorch_model.bin").write_bytes(b"not read")
