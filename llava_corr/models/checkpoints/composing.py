@@ -62,7 +62,7 @@ def compose(
         model = LlavaCorrForConditionalGeneration(config)
     for name, tower in towers.items():
         for own, parameter in tower.named_parameters():
-            _check_finite(parameter, f"{name}.{own}", where=str(getattr(tower, "name_or_path", "") or name))
+            check_finite(parameter, f"{name}.{own}", where=str(getattr(tower, "name_or_path", "") or name))
         model.set_submodule(name, tower)
     wanted = {name: value.shape for name, value in model.state_dict().items() if value.is_meta}
     plans = [map_names(release.layout, release.files, wanted) for release in releases]
@@ -75,7 +75,7 @@ def compose(
     for release, plan in zip(releases, plans, strict=True):
         release.files.verify()
         for name, sources in plan.sources.items():
-            value = _gathered(name, sources, release.files, wanted[name], dtype)
+            value = gathered(name, sources, release.files, wanted[name], dtype)
             set_module_tensor_to_device(model, name, device, value=value, dtype=dtype, clear_cache=False)
     model.tie_weights()
     _start_rest(model, dtype, device)
@@ -107,10 +107,12 @@ def _within(name: str, parts: Sequence[str]) -> bool:
     return any(f"{name}.".startswith(f"{part}.") for part in parts)
 
 
-def _gathered(
-    name: str, sources: Sequence[Source], files: TensorFiles, shape: torch.Size, dtype: torch.dtype
-) -> Tensor:
-    """A tensor of ours with memory of its own."""
+def gathered(name: str, sources: Sequence[Source], files: TensorFiles, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    """A tensor of ours with memory of its own.
+
+    Raises:
+        CheckpointError: it cannot be read, or holds numbers that are not finite.
+    """
     first = sources[0]
     if first.rule.split:
         value = files.tensor(first.name).chunk(len(first.rule.names))[first.index].to(dtype, copy=True)
@@ -125,12 +127,16 @@ def _gathered(
         value = torch.empty(shape, dtype=dtype)
         value[: len(given)] = given
         value[len(given) :] = given.mean(0, dtype=torch.float32)
-    _check_finite(value, f"{', '.join(source.name for source in sources)} (our {name})", where=str(files.where))
+    check_finite(value, f"{', '.join(source.name for source in sources)} (our {name})", where=str(files.where))
     return value
 
 
-def _check_finite(value: Tensor, name: str, where: str) -> None:
-    """By the least and the greatest, which pass a NaN on and take no memory."""
+def check_finite(value: Tensor, name: str, where: str) -> None:
+    """By the least and the greatest, which pass a NaN on and take no memory.
+
+    Raises:
+        CheckpointError: a number is not finite.
+    """
     if value.numel() and not torch.stack(torch.aminmax(value.detach())).isfinite().all():
         raise CheckpointError(
             f"{name} holds numbers that are not finite",

@@ -3,6 +3,7 @@
     llava-corr import --config calico_align.yaml --out weights/calico-start --from glamm=GLaMM-GranD-Pretrained \\
         lavis=instruct_blip_vicuna7b_trimmed.pth eva=eva_vit_g.pth dinov2=facebook/dinov2-giant
     llava-corr import --config baselines/glamm.yaml --out weights/glamm --from glamm=... clip=...
+    llava-corr import --out weights/colva-4b --from colva=zhouyik/colva_internvl2_4b  (colva_command.py)
 
 Every name in every file is matched, renamed by a rule, ignored by a rule, or an error; the table is in ``import.json``.
 Nothing is written before all of it fits, and what lies at --out stays until the new folder is whole.
@@ -19,6 +20,7 @@ from typing import Any
 from ...config import load_config
 from ...errors import CheckpointError, ConfigError
 from ...files import write_json
+from . import colva_command
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +43,13 @@ SHARD = "2GB"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", nargs="+", required=True, help="YAML files or names in configs/: the composition")
+    parser.add_argument(
+        "--config", nargs="+", help="YAML files or names in configs/: the composition (CoLVA's releases need none)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, may be repeated")
     parser.add_argument(
         "--from", nargs="+", required=True, dest="releases", metavar="KIND=PLACE",
-        help="; ".join(f"{kind}: {text}" for kind, text in KINDS.items()),
+        help="; ".join(f"{kind}: {text}" for kind, text in (KINDS | colva_command.KINDS).items()),
     )  # fmt: skip
     parser.add_argument(
         "--fresh", nargs="+", default=[], metavar="PART",
@@ -57,11 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="default: that of the trunk's folder")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="of the written weights")
+    colva_command.add_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
 
 
 def run(args: argparse.Namespace) -> int:
     places = _places(args.releases)
+    if _is_colva(places):
+        return colva_command.run_colva(args, places)
+    colva_command.refuse_options(args, colva_command.OWN, "CoLVA's releases")
+    if not args.config:
+        raise ConfigError("these releases need a composition", where="--config", mend="name one, as calico_align.yaml")
     trunk = next((kind for kind in TRUNKS if kind in places), None)
     if trunk is None:
         raise ConfigError("nothing gives the trunk", where="--from", mend=f"name one of {', '.join(TRUNKS)}")
@@ -109,11 +119,24 @@ def _places(words: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for word in words:
         kind, _, place = word.partition("=")
-        if kind not in KINDS or not place or kind in found:
+        if kind not in (*KINDS, *colva_command.KINDS) or not place or kind in found:
             fault = "is named twice" if kind in found else "is no KIND=PLACE"
-            raise ConfigError(f"--from {word} {fault}", mend=f"each once: {', '.join(KINDS)}")
+            raise ConfigError(f"--from {word} {fault}", mend=f"each once: {', '.join((*KINDS, *colva_command.KINDS))}")
         found[kind] = place
     return found
+
+
+def _is_colva(places: Mapping[str, str]) -> bool:
+    """Whether all of them are CoLVA's; some of them would make no model."""
+    ours = [kind for kind in places if kind in KINDS]
+    theirs = [kind for kind in places if kind in colva_command.KINDS]
+    if ours and theirs:
+        raise ConfigError(
+            f"{', '.join(ours)} and {', '.join(theirs)} make no model together",
+            where="--from",
+            mend=f"name releases of CoLVA alone ({', '.join(colva_command.KINDS)}), or none of them",
+        )
+    return bool(theirs)
 
 
 def _by_transformers(kind: str, place: str) -> bool:

@@ -1,6 +1,7 @@
-"""Calico's releases, tiny."""
+"""Calico's releases and CoLVA's, tiny."""
 
 import pytest
+import tiny_colva
 import tiny_releases
 
 
@@ -14,4 +15,12 @@ def released(tmp_path_factory, config):
     """Folder with them."""
     folder = tmp_path_factory.mktemp("released")
     tiny_releases.write_releases(folder, config)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def colva_releases(tmp_path_factory):
+    """Folder with CoLVA's."""
+    folder = tmp_path_factory.mktemp("colva_releases")
+    tiny_colva.write_releases(folder)
     return folder
