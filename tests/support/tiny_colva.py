@@ -148,5 +148,10 @@ def places(folder, kind="internvl2"):
             f"colva-adapter={folder / f'{size}_adapter.pth'}"]  # fmt: skip
 
 
+def words(folder, form):
+    """What --from takes for a form: the export, or a kind of base."""
+    return [f"colva={folder / 'export'}"] if form == "export" else places(folder, form)
+
+
 def run_import(out, *releases, options=(), dtype="float32"):
     return main(["import", "--out", str(out), "--dtype", dtype, *map(str, options), "--from", *releases])

@@ -6,6 +6,7 @@ Merged it is added to the weights in float32, W + alpha / r * B A; kept, it is w
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -120,8 +121,8 @@ def read_lora(files: TensorFiles, kind: str, alpha: float | None) -> Lora:
     own = [name for name in files if re.fullmatch(family.pattern, name)]
     if not own:
         raise CheckpointError(_no_lora(files, kind), where=where, mend=_mend(files))
-    ranks = {files.shape(name)[0] for name in own if ".lora_A." in name and len(files.shape(name)) == 2}
-    rank = min(ranks, default=family.rank)  # where they differ, shapes do not fit
+    ranks = Counter(files.shape(name)[0] for name in own if ".lora_A." in name and len(files.shape(name)) == 2)
+    rank = max(ranks, key=ranks.__getitem__, default=family.rank)  # where others differ, their shapes do not fit
     if alpha is None and rank != family.rank:
         raise CheckpointError(
             f"a LoRA of rank {rank}, and the release's has {family.rank}: its alpha is not known",

@@ -1,0 +1,226 @@
+"""CoLVA's releases that are corrupted, hostile or swapped: refused by name, and nothing is changed."""
+
+import json
+import shutil
+
+import foreign_colva
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from slow_phi3 import write_phi3_tokenizer
+from tiny_colva import ADAPTER, QWEN, SIZES, places, run_import, values, words, write_json, write_training
+
+from llava_corr.errors import CheckpointError
+from llava_corr.models.checkpoints.colva_folder import load_colva
+
+
+def retrain(name, tensors):
+    return lambda folder: write_training(folder / name, values(tensors, 9, torch.float32))
+
+
+def change(file, *path, value):
+    """A setting of a config.json."""
+
+    def write(folder):
+        content = json.loads((folder / file).read_text())
+        inner = content
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = value
+        write_json(folder / file, content)
+
+    return write
+
+
+def tensor(file, name, edit):
+    """A tensor of a file, None to take it out."""
+
+    def write(folder):
+        path = next(p for p in sorted((folder / file).glob("*.safetensors")) if name in load_file(p))
+        tensors = load_file(path)
+        found = edit(tensors.pop(name))
+        save_file(tensors | ({} if found is None else {name: found}), path)
+        index = folder / file / "model.safetensors.index.json"
+        if found is None:
+            content = json.loads(index.read_text())
+            del content["weight_map"][name]
+            write_json(index, content)
+
+    return write
+
+
+def swap(one, other):
+    def write(folder):
+        (folder / one).rename(folder / "x")
+        (folder / other).rename(folder / one)
+        (folder / "x").rename(folder / other)
+
+    return write
+
+
+def add(kind, name, value):
+    """A tensor more, in the file and its index."""
+
+    def write(folder):
+        path = folder / kind / "model-00001-of-00002.safetensors"
+        save_file(load_file(path) | {name: value}, path)
+        index = path.with_name("model.safetensors.index.json")
+        content = json.loads(index.read_text())
+        content["weight_map"][name] = path.name
+        write_json(index, content)
+
+    return write
+
+
+class Hostile:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('code has run')",)
+
+
+def hostile(folder):
+    torch.save({"state_dict": {}, "meta": Hostile()}, folder / "4b_sft.pth")
+
+
+def cut(name):
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-40])
+
+
+def damaged(folder):
+    file = folder / "4b_adapter.pth"
+    tensors = values(ADAPTER, 6, torch.float32)
+    torch.save(tensors, file)
+    content = bytearray(file.read_bytes())
+    at = content.find(tensors["ot_mlp1.1.weight"].numpy().tobytes()[:64])
+    content[at + 8] ^= 1
+    file.write_bytes(bytes(content))
+
+
+def more_tokens(folder):
+    write_phi3_tokenizer(folder / "export")
+    file = folder / "export" / "tokenizer_config.json"
+    content = json.loads(file.read_text())
+    content["added_tokens_decoder"]["350"] = content["added_tokens_decoder"]["349"] | {"content": "<more>"}
+    write_json(file, content)
+
+
+def lora(**more):
+    return foreign_colva.sft_internvl2(SIZES) | more
+
+
+BAD_RANK = {name: ((64, *shape[1:]) if ".lora_A." in name else (shape[0], 64)) for name, shape in lora().items()}
+A_NAME = "model.language_model.base_model.model.model.layers.1.mlp.down_proj.lora_A.default.weight"
+BLOCK = "object_tokenizer.radio_model.model.blocks.0"
+WIDER = foreign_colva.adapter(24, 48)
+E, B, Q, R = "export/config.json", "internvl2/config.json", "qwen/config.json", "radio/config.json"
+REFUSED = {
+    "a name nobody knows": (
+        "export", add("export", "vision_model.extra.weight", torch.ones(2)), "no rule knows vision_model.extra.weight"),
+    "a weight less": ("export", tensor("export", "mlp1.3.bias", lambda _: None), "nothing fills trunk.model.m"),
+    "another shape": ("export", tensor("export", "ot_mlp1.1.bias", lambda v: v[:-1].clone()), "of another shape"),
+    "not a number": ("export", tensor("export", "mlp1.3.bias", lambda v: v * float("nan")), "not finite"),
+    "other summary tokens": (
+        "export",
+        tensor("export", "object_tokenizer.radio_model.summary_idxs", lambda v: v + 1),
+        "the summary tokens are [1, 2, 3]",
+    ),
+    "layer scales": (
+        "export", add("export", f"{BLOCK}.ls1.gamma", torch.ones(24)), f"no rule knows {BLOCK}.ls1.gamma"),
+    "a cut shard": ("export", cut("export/model-00002-of-00002.safetensors"), "cannot be read"),
+    "a base named as an export": ("export", swap("export", "internvl2"), "this is an InternVL2 without CoLVA's expert"),
+    "an export named as a base": ("internvl2", swap("export", "internvl2"), "this is CoLVA's export, not its base"),
+    "another kind of base": ("internvl2", swap("internvl2", "qwen"), "of type 'qwen2_vl', not 'internvl_chat'"),
+    "another language model": (
+        "export", change(E, "llm_config", "architectures", value=["InternLM2ForCausalLM"]), "InternLM2ForCausalLM"),
+    "pictures turned over": ("export", change(E, "ps_version", value="v1"), "ps_version is 'v1'"),
+    "another template": ("internvl2", change(B, "template", value="internlm2-chat"), "template is 'internlm2-chat'"),
+    "rotary angles of another kind": (
+        "export", change(E, "llm_config", "rope_scaling", "type", value="yarn"), "type is 'yarn'"),
+    "settings nobody knows": ("export", change(E, "llm_config", "qk_clip", value=3), "not understood: qk_clip: 3"),
+    "a size of no sense": ("export", change(E, "vision_config", "hidden_size", value="32"), "hidden_size is '32'"),
+    "no section": ("export", change(E, "llm_config", value=None), "the section is missing"),
+    "another size": ("internvl2", change(B, "llm_config", "intermediate_size", value=48), "of another shape"),
+    "config.json of no sense": ("export", lambda folder: (folder / E).write_text("{"), "broken JSON"),
+    "no tokenizer": ("export", lambda folder: (folder / "export/tokenizer.model").unlink(), "there is no tokenizer"),
+    "another tokenizer": ("export", more_tokens, "which must be 350"),
+    "another RADIO": ("internvl2", change(R, "version", value="radio_v2.5-h"), "RADIO of version radio_v2.5-h"),
+    "RADIO with windows": ("internvl2", change(R, "vitdet_window_size", value=16), "vitdet_window_size is 16"),
+    "RADIO with a last norm": ("internvl2", change(R, "args", "model_norm", value=True), "model_norm is True"),
+    "no RADIO": ("internvl2", swap("radio", "internvl2"), "of type None"),
+    "the adapter as SFT": (
+        "internvl2", swap("4b_sft.pth", "4b_adapter.pth"), "this is a file of the pretraining, not of the SFT"),
+    "the SFT as adapter": (
+        "internvl2",
+        lambda folder: shutil.copy(folder / "4b_sft.pth", folder / "4b_adapter.pth"),
+        "this is a file of the SFT",
+    ),
+    "no adapter": ("internvl2", retrain("4b_adapter.pth", {"a.weight": (2, 2)}), "it holds no adapter"),
+    "an adapter of another trunk": ("internvl2", retrain("4b_adapter.pth", WIDER), "of another shape"),
+    "another family's LoRA": (
+        "internvl2",
+        lambda folder: shutil.copy(folder / "2b_sft.pth", folder / "4b_sft.pth"),
+        "this is the LoRA of a CoLVA on qwen2-vl, and the base is internvl2",
+    ),
+    "another rank": ("internvl2", retrain("4b_sft.pth", BAD_RANK), "of rank 64, and the release's has 128"),
+    "ranks that differ": ("internvl2", retrain("4b_sft.pth", lora(**{A_NAME: (64, 40)})), "of another shape"),
+    "a LoRA of a layer too many": (
+        "internvl2", retrain("4b_sft.pth", lora(**{A_NAME.replace(".1.", ".2."): (128, 40)})), "no rule knows"),
+    "a trained connector": ("internvl2", retrain("4b_sft.pth", lora(**{"model.mlp1.1.bias": (32,)})), "no rule knows"),
+    "code in a file": ("internvl2", hostile, "asks for exec, and only tensors are loaded"),
+    "a damaged file": ("internvl2", damaged, "checksum"),
+    "a cut file": ("internvl2", cut("4b_sft.pth"), "cannot be read"),
+    "an image token of another id": ("qwen2-vl", change(Q, "image_token_id", value=5), "<|image_pad|> is 268 for"),
+    "an output layer that is not the embedding": (
+        "qwen2-vl", add("qwen", "lm_head.weight", torch.ones(QWEN.rows, 32)), "differ, and config.json"),
+    "no Qwen2-VL": ("qwen2-vl", change(Q, "model_type", value="qwen2_5_vl"), "of type 'qwen2_5_vl'"),
+    "another Qwen2-VL": ("qwen2-vl", change(Q, "num_key_value_heads", value=2), "of another shape"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_releases_leave_the_folder_as_it_was(colva_releases, tmp_path, capsys, case):
+    form, spoil, fault = REFUSED[case]
+    copy = tmp_path / "copy"
+    shutil.copytree(colva_releases, copy)
+    spoil(copy)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "config.json").write_text("{}")
+    assert run_import(out, *words(copy, form)) == 2
+    assert fault in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["config.json"]
+    assert not (tmp_path / "out.part").exists()
+
+
+@pytest.fixture
+def imported(colva_releases, tmp_path):
+    assert run_import(tmp_path / "out", *places(colva_releases), options=["--keep-lora"]) == 0
+    return tmp_path / "out"
+
+
+def drop_first(file):
+    def spoil(folder):
+        tensors = load_file(folder / file)
+        tensors.pop(min(tensors))
+        save_file(tensors, folder / file)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (drop_first("adapter.safetensors"), "inner.bias"),
+        (drop_first("trunk/model.safetensors"), "missing: lm_head.weight"),
+        (drop_first("expert/model.safetensors"), "missing"),
+        (drop_first("lora/adapter_model.safetensors"), "1 weights do not fit"),
+        (change("import.json", "colva", "vpt_id", value=3), "has another id"),
+        (change("import.json", "colva", "align_corners", value=False), "align_corners"),
+        (change("import.json", "colva", "kind", value="x"), "no imported CoLVA"),
+        (lambda folder: (folder / "import.json").unlink(), "does not exist"),
+    ],
+)
+def test_a_spoilt_folder_is_not_loaded(imported, spoil, fault):
+    load_colva(imported)
+    spoil(imported)
+    with pytest.raises(CheckpointError, match=fault):
+        load_colva(imported)
