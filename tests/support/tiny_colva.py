@@ -1,6 +1,7 @@
 """CoLVA's releases at tiny sizes, each in its real layout."""
 
 import json
+import re
 import sys
 from contextlib import contextmanager
 from types import ModuleType
@@ -30,9 +31,11 @@ ADAPTER = foreign_colva.adapter(SIZES.radio, 32)
 
 
 def values(shapes, seed, dtype=torch.bfloat16):
-    """Values of a release; what is no weight as it must be."""
-    out = foreign.fill(shapes, seed, dtype)
+    """Values of a release, large enough for every weight to show in what comes out; what is no weight as it must be."""
+    out = {name: value * 3 for name, value in foreign.fill(shapes, seed, dtype).items()}
     for name in shapes:
+        if re.search(r"norm\w*\.weight|mlp1\.0\.weight|\.ls[12]|ln_q\.weight", name):
+            out[name] = out[name] + 1
         if name.endswith("summary_idxs"):
             out[name] = torch.tensor([0, 1, 2])
         elif name.endswith("norm_mean"):

@@ -6,7 +6,7 @@
     adapter.safetensors   ExpertAdapter
     import.json           where every name came from, and under "colva" what a loader must know
 
-Weights are read, merged and written shard by shard: no more than one shard is in memory.
+Weights are read, merged and written shard by shard: no more than one is in memory, twice while it is written.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .colva_tokenizers import VPT, id_of
 from .model_folder import check_fit, named, written_whole
 
 TABLE, ADAPTER_FILE = "import.json", "adapter.safetensors"
-SHARD = 2_000_000_000  # bytes
+SHARD = 1_000_000_000  # bytes; writing one takes twice as much
 COPIED = ("preprocessor_config.json", "chat_template.json", "chat_template.jinja")  # of a Qwen2-VL's processor
 MEND = "import it again"
 
@@ -62,7 +62,7 @@ def write_colva(
         _write_trunk(found, part / "trunk", dtype, shard)
         if found.lora is not None:
             found.lora.config().save_pretrained(str(part / "lora"))
-            values = _values(found, colva.LORA, dtype, "base_model.model.")
+            values = _Values(found, colva.LORA, dtype, "base_model.model.")
             _write_tensors(part / "lora", "adapter_model", values, [list(found.weights.names(colva.LORA))])
         _write_model(found, colva.EXPERT, found.expert, part / "expert", dtype, shard)
         save_file(
@@ -121,10 +121,10 @@ def _write_model(found: colva.Colva, part: str, model: Any, folder: Path, dtype:
             size = 0
         shards[-1].append(name)
         size += bytes_
-    _write_tensors(folder, "model", _values(found, part, dtype), shards)
+    _write_tensors(folder, "model", _Values(found, part, dtype), shards)
 
 
-class _values:
+class _Values:
     """Weights of a part by name, read when they are asked for."""
 
     def __init__(self, found: colva.Colva, part: str, dtype: torch.dtype, above: str = "") -> None:
@@ -135,7 +135,7 @@ class _values:
         return self._weights.value(f"{self._part}{name}", torch.float32 if exact else self._dtype)
 
 
-def _write_tensors(folder: Path, stem: str, values: _values, shards: Sequence[Sequence[str]]) -> None:
+def _write_tensors(folder: Path, stem: str, values: _Values, shards: Sequence[Sequence[str]]) -> None:
     """Files and, if there are several, the index that transformers reads."""
     home: dict[str, str] = {}
     size = 0

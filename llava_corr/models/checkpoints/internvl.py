@@ -7,13 +7,14 @@ sizes have InternLM2, Qwen2 or Llama, and no CoLVA was trained on them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transformers import InternVLConfig, InternVLVisionConfig, Phi3Config, PreTrainedConfig
 
 from .foreign_settings import Settings, read_config
 from .layouts import Rename
+from .model_folder import named
 
 MODEL_TYPE = "internvl_chat"
 PART = "trunk."
@@ -47,11 +48,15 @@ def read_internvl(folder: Path) -> InternVL:
         CheckpointError: another model, a language model that is not known, or settings that transformers' InternVL
             cannot express.
     """
-    values = read_config(folder, MODEL_TYPE)
-    radio = (
-        Settings(values.pop("radio_config"), f"{folder / 'config.json'}, radio_config") if _has_expert(values) else None
-    )
-    settings = Settings(values, str(folder / "config.json"))
+    values, file = read_config(folder, MODEL_TYPE), str(folder / "config.json")
+    expert = values.pop("radio_config", None)
+    settings = Settings(values, file)
+    with named(file):
+        found = _read(settings)
+    return replace(found, radio=None if expert is None else Settings(expert, f"{file}, radio_config"))
+
+
+def _read(settings: Settings) -> InternVL:
     text, vision = _phi3(settings.section("llm_config")), _vision(settings.section("vision_config"))
     ratio = settings.take("downsample_ratio", float, 0.5)
     if not 0 < ratio <= 1 or round(1 / ratio) * ratio != 1:
@@ -81,32 +86,29 @@ def read_internvl(folder: Path) -> InternVL:
         vision_feature_layer=layer,
         tie_word_embeddings=text.tie_word_embeddings,
     )
-    return InternVL(config, radio, template, tiles)
-
-
-def _has_expert(values: dict[str, object]) -> bool:
-    return values.get("radio_config") is not None
+    return InternVL(config, None, template, tiles)
 
 
 def _vision(settings: Settings) -> InternVLVisionConfig:
-    """InternViT; the share of dropped paths (``drop_path_rate``) is one of training."""
+    """InternViT; what is absent is as in its authors' class, and dropped paths (``drop_path_rate``) are of training."""
+    width, heads = _heads(settings, 3200, 25)
     norm = settings.must("norm_type", "layer_norm", "rms_norm", default="rms_norm")
     eps = settings.take("layer_norm_eps", float, 1e-6)
     normalised = settings.take("qk_normalization", bool, True)
     if normalised and eps != QK_EPS:
         raise settings.fault(f"layer_norm_eps is {eps}, and that of queries and keys can be {QK_EPS} alone")
     config = InternVLVisionConfig(
-        hidden_size=settings.size("hidden_size"),
-        num_hidden_layers=settings.size("num_hidden_layers"),
-        num_attention_heads=settings.size("num_attention_heads"),
-        intermediate_size=settings.size("intermediate_size"),
+        hidden_size=width,
+        num_hidden_layers=settings.size("num_hidden_layers", 48),
+        num_attention_heads=heads,
+        intermediate_size=settings.size("intermediate_size", 12800),
         attention_bias=settings.take("qkv_bias", bool, False),
         use_qk_norm=normalised,
         hidden_act=settings.must("hidden_act", "gelu", default="gelu"),
         norm_type=norm,
         layer_norm_eps=eps,
-        image_size=settings.size("image_size"),
-        patch_size=settings.size("patch_size"),
+        image_size=settings.size("image_size", 224),
+        patch_size=settings.size("patch_size", 14),
         num_channels=settings.must("num_channels", 3, default=3),
     )
     settings.finish(["drop_path_rate", "dropout", "attention_dropout"])
@@ -114,21 +116,21 @@ def _vision(settings: Settings) -> InternVLVisionConfig:
 
 
 def _phi3(settings: Settings) -> PreTrainedConfig:
-    """Phi-3; "su" is what its longrope was called."""
+    """Phi-3; what is absent is as in its authors' class."""
     settings.must("architectures", *([name] for name in LANGUAGE_MODELS))
-    heads = settings.size("num_attention_heads")
-    rows = settings.size("vocab_size")
+    width, heads = _heads(settings, 3072, 32)
+    rows = settings.size("vocab_size", 32064)
     scaling = settings.maybe("rope_scaling", dict)
     original = settings.size("original_max_position_embeddings", 4096)
     ids = {name: settings.take(f"{name}_token_id", int, usual) for name, usual in SPECIAL_IDS.items()}
     if beyond := [name for name, value in ids.items() if not 0 <= value < rows]:
         raise settings.fault(f"{beyond[0]}_token_id is {ids[beyond[0]]}, and there are {rows} rows")
-    longest = settings.size("max_position_embeddings")
+    longest = settings.size("max_position_embeddings", 4096)
     config = Phi3Config(
         vocab_size=rows,
-        hidden_size=settings.size("hidden_size"),
-        intermediate_size=settings.size("intermediate_size"),
-        num_hidden_layers=settings.size("num_hidden_layers"),
+        hidden_size=width,
+        intermediate_size=settings.size("intermediate_size", 8192),
+        num_hidden_layers=settings.size("num_hidden_layers", 32),
         num_attention_heads=heads,
         num_key_value_heads=settings.size("num_key_value_heads", heads),
         hidden_act=settings.must("hidden_act", "silu", default="silu"),
@@ -146,6 +148,14 @@ def _phi3(settings: Settings) -> PreTrainedConfig:
     return config
 
 
+def _heads(settings: Settings, width: int, heads: int) -> tuple[int, int]:
+    """Width and attention heads, with the defaults of a class."""
+    width, heads = settings.size("hidden_size", width), settings.size("num_attention_heads", heads)
+    if width % heads:
+        raise settings.fault(f"hidden_size is {width}, and there are {heads} attention heads")
+    return width, heads
+
+
 SPECIAL_IDS = {"bos": 1, "eos": 32000, "pad": 32000}  # where config.json has none
 
 
@@ -156,7 +166,7 @@ def _rope(
         return {"rope_type": "default", "rope_theta": theta}
     given = Settings(scaling, f"{settings.where}, rope_scaling")
     # Phi-3's "yarn" scales attention in another way, for which transformers has no word any more.
-    given.must("type", "su", "longrope")
+    given.must("type", "su", "longrope")  # the former is what the latter was called
     factors = {name: given.take(name, list) for name in ("short_factor", "long_factor")}
     given.finish()
     return {

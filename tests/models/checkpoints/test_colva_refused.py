@@ -224,3 +224,21 @@ def test_a_spoilt_folder_is_not_loaded(imported, spoil, fault):
     spoil(imported)
     with pytest.raises(CheckpointError, match=fault):
         load_colva(imported)
+
+
+EVIL = "raise SystemExit('code of a release has run')\n"
+
+
+@pytest.mark.parametrize("form", ["export", "internvl2", "qwen2-vl"])
+def test_no_code_of_a_release_runs(colva_releases, tmp_path, form):
+    """Whatever classes its files name for models, configurations and tokenizers."""
+    copy = tmp_path / "copy"
+    shutil.copytree(colva_releases, copy)
+    for name in ("export", "internvl2", "qwen", "radio"):
+        (copy / name / "evil.py").write_text(EVIL)
+        for file in ("config.json", "tokenizer_config.json"):
+            if (copy / name / file).is_file():
+                classes = {"AutoConfig": "evil.C", "AutoModel": "evil.M", "AutoTokenizer": ["evil.T", "evil.F"]}
+                change(f"{name}/{file}", "auto_map", value=classes)(copy)
+    assert run_import(tmp_path / "out", *words(copy, form)) == 0
+    load_colva(tmp_path / "out")
