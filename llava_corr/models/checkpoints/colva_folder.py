@@ -39,7 +39,8 @@ from .model_folder import check_fit, named, written_whole
 
 TABLE, ADAPTER_FILE = "import.json", "adapter.safetensors"
 SHARD = 1_000_000_000  # bytes; writing one takes twice as much
-COPIED = ("preprocessor_config.json", "chat_template.json", "chat_template.jinja")  # of a Qwen2-VL's processor
+# Of a Qwen2-VL: how pictures and conversations are prepared, and answers drawn.
+COPIED = ("preprocessor_config.json", "chat_template.json", "chat_template.jinja", "generation_config.json")
 MEND = "import it again"
 
 
@@ -63,7 +64,7 @@ def write_colva(
         if found.lora is not None:
             found.lora.config().save_pretrained(str(part / "lora"))
             values = _Values(found, colva.LORA, dtype, "base_model.model.")
-            _write_tensors(part / "lora", "adapter_model", values, [list(found.weights.names(colva.LORA))])
+            _write_tensors(part / "lora", "adapter_model", values, [found.weights.names(colva.LORA)])
         _write_model(found, colva.EXPERT, found.expert, part / "expert", dtype, shard)
         save_file(
             {name: found.weights.value(f"{colva.ADAPTER}{name}", torch.float32) for name in found.adapter.state_dict()},
@@ -96,7 +97,9 @@ def _write_trunk(found: colva.Colva, folder: Path, dtype: torch.dtype, shard: in
     _write_model(found, colva.TRUNK, found.trunk, folder, dtype, shard)
     found.tokenizer.save_pretrained(folder)
     text = found.trunk.config.text_config
-    ends = [found.stop, *(one for one in [text.eos_token_id] if isinstance(one, int) and one != found.stop)]
+    ends = [found.stop]
+    if isinstance(text.eos_token_id, int) and text.eos_token_id != found.stop:
+        ends.append(text.eos_token_id)
     pad = text.pad_token_id if text.pad_token_id is not None else found.tokenizer.pad_token_id
     GenerationConfig(bos_token_id=text.bos_token_id, eos_token_id=ends, pad_token_id=pad).save_pretrained(folder)
     if found.kind == "qwen2-vl":

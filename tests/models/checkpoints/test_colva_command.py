@@ -112,6 +112,7 @@ def test_settings_of_a_qwen_s_processor_go_along(colva_releases, tmp_path):
     shutil.copytree(colva_releases / "qwen", copy)
     written = {"image_processor_type": "Qwen2VLImageProcessor"}
     write_json(copy / "preprocessor_config.json", written)
+    write_json(copy / "generation_config.json", {"top_k": 1, "eos_token_id": [258]})
     assert run_import(tmp_path / "out", f"qwen2-vl={copy}", *places(colva_releases, "qwen2-vl")[1:]) == 0
     assert (tmp_path / "out/trunk/preprocessor_config.json").read_text() == (
         copy / "preprocessor_config.json"

@@ -185,3 +185,21 @@ def test_settings_of_the_language_model(colva_releases, tmp_path):
     plain["llm_config"]["rope_scaling"] = None
     write_json(tmp_path / "config.json", plain)
     assert read_internvl(tmp_path).config.text_config.rope_parameters["rope_type"] == "default"
+
+
+def test_what_is_absent_is_as_in_the_authors_classes(tmp_path):
+    """Their libraries leave out what is as usual."""
+    whole = foreign_colva.internvl2_config()
+    write_json(tmp_path / "whole" / "config.json", whole)
+    text, vision = whole["llm_config"], whole["vision_config"]
+    for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+                 "original_max_position_embeddings", "rms_norm_eps", "rope_theta", "hidden_act"):  # fmt: skip
+        del text[name]
+    for name in ("patch_size", "num_channels", "hidden_act", "layer_norm_eps"):
+        del vision[name]
+    for name in ("downsample_ratio", "select_layer", "min_dynamic_patch", "force_image_size"):
+        del whole[name]
+    write_json(tmp_path / "part" / "config.json", whole)
+    one, other = (read_internvl(tmp_path / name) for name in ("whole", "part"))
+    assert one.config.to_dict() == other.config.to_dict()
+    assert one.tiles == other.tiles == (1, 12, True)

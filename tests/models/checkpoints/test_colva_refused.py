@@ -137,6 +137,12 @@ REFUSED = {
         "export", change(E, "llm_config", "rope_scaling", "type", value="yarn"), "type is 'yarn'"),
     "settings nobody knows": ("export", change(E, "llm_config", "qk_clip", value=3), "not understood: qk_clip: 3"),
     "a size of no sense": ("export", change(E, "vision_config", "hidden_size", value="32"), "hidden_size is '32'"),
+    "heads that do not divide": (
+        "export", change(E, "vision_config", "num_attention_heads", value=5), "there are 5 attention heads"),
+    "factors of another length": (
+        "export", change(E, "llm_config", "rope_scaling", "long_factor", value=[1.0]), "long_factor field must have"),
+    "special ids beyond the rows": (
+        "export", change(E, "llm_config", "pad_token_id", value=32000), "pad_token_id is 32000"),
     "no section": ("export", change(E, "llm_config", value=None), "the section is missing"),
     "another size": ("internvl2", change(B, "llm_config", "intermediate_size", value=48), "of another shape"),
     "config.json of no sense": ("export", lambda folder: (folder / E).write_text("{"), "broken JSON"),
