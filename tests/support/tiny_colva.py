@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from contextlib import contextmanager
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import foreign
 import foreign_colva
@@ -98,7 +98,9 @@ def mmengine():
         "mmengine.config.config",
     )
     modules = {name: ModuleType(name) for name in names}
-    history = type("HistoryBuffer", (), {"__module__": names[2], "__qualname__": "HistoryBuffer"})
+    least = FunctionType((lambda self: None).__code__, {}, "min")
+    least.__module__, least.__qualname__ = names[2], "HistoryBuffer.min"
+    history = type("HistoryBuffer", (), {"__module__": names[2], "__qualname__": "HistoryBuffer", "min": least})
     config = type("ConfigDict", (dict,), {"__module__": names[4], "__qualname__": "ConfigDict",
                                           "__reduce_ex__": lambda self, _: (type(self), (dict(self),))})  # fmt: skip
     modules[names[2]].HistoryBuffer, modules[names[4]].ConfigDict = history, config
@@ -115,6 +117,7 @@ def write_training(file, tensors):
     with mmengine() as (history, config):
         losses = history()
         losses.__dict__.update(_log_history=np.array([1.0, 0.5]), _count_history=np.array([1, 1]), max_length=1000)
+        losses.__dict__["_statistics_methods"] = {"min": history.min}
         content = {
             "meta": {"epoch": 0, "iter": 18252, "cfg": "model = dict()", "dataset_meta": config(a=1)},
             "state_dict": dict(tensors),

@@ -36,9 +36,12 @@ ADAPTER_RULES = [
     Rename(rf"ot_mlp1\.{index}\.(weight|bias)", (rf"{ADAPTER}{name}.\1",))
     for index, name in ((0, "norm"), (1, "inner"), (3, "outer"))
 ]
-# Beside the weights in mmengine's files: histories of losses, settings, numpy's numbers; and what DeepSpeed adds.
+# Beside the weights in mmengine's files: histories of losses, with their methods, which are pickled as an attribute of
+# their class; settings; numpy's numbers; and what DeepSpeed adds. Of all these, getattr too, only the names are known:
+# an empty stand-in is put in their place.
 INERT = (
     "mmengine.logging.history_buffer.HistoryBuffer",
+    "builtins.getattr",
     "mmengine.config.config.ConfigDict",
     *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
     "numpy.ndarray",
