@@ -19,6 +19,7 @@ COMMANDS = {
     "data": ("llava_corr.datasets.command", "build MixedParts or alignment dialogues from annotated images"),
     "doctor": ("llava_corr.datasets.doctor", "list the faults of a samples file"),
     "size": ("llava_corr.models.sizes_command", "count a configuration's parameters and compute, load nothing"),
+    "plan": ("llava_corr.training.plan_command", "say what an experiment fetches, trains and needs of a GPU's memory"),
     "import": ("llava_corr.models.checkpoints.import_command", "one model folder out of released weights"),
     "cache": ("llava_corr.training.cache_command", "keep what frozen image towers see of an experiment's pictures"),
     "train": ("llava_corr.training.command", "train one experiment (or: deepspeed scripts/train.py)"),

@@ -159,12 +159,43 @@ class GroundingSection(PartSection):
         return self
 
 
+class ReleasesSection(Section):
+    """Released weights that ``llava-corr import`` makes a model folder of: folders, files, hub ids or addresses."""
+
+    glamm: str | None = Field(
+        None,
+        description="trunk, [SEG] projection, SAM and, without a Q-Former, projection: a GLaMM, folder or hub id",
+    )
+    lisa: str | None = Field(None, description="the same: folder or hub id of LISA-7B-v1")
+    calico: str | None = Field(
+        None, description="everything, as far as its names are known: folder or hub id of the official release"
+    )
+    vicuna: str | None = Field(
+        None, description="the trunk alone, which gets rows for the special tokens: folder or hub id"
+    )
+    lavis: str | None = Field(
+        None, description="Q-Former, queries and projection: instruct_blip_vicuna7b_trimmed.pth, or its address"
+    )
+    eva: str | None = Field(None, description="EVA-CLIP-g: eva_vit_g.pth, or its address")
+    instructblip: str | None = Field(None, description="in the place of these two: folder or hub id of transformers")
+    sam: str | None = Field(None, description="SAM: sam_vit_b, _l or _h .pth, or its address")
+    dinov2: str | None = Field(
+        None, description="DINOv2: folder or hub id of transformers, or dinov2_vit*_pretrain.pth, or its address"
+    )
+    clip: str | None = Field(None, description="CLIP: folder or hub id of transformers")
+
+    def named(self) -> dict[str, str]:
+        """Kind -> place, of those that are named."""
+        return {kind: place for kind, place in vars(self).items() if place is not None}
+
+
 class ModelSection(Section):
     """The composition of the LVLM."""
 
     weights: str | None = Field(
         None, description="model folder or hub id to start from, tokenizer included; the sizes below must be its own"
     )
+    releases: ReleasesSection = ReleasesSection()
     random_frozen: bool = Field(
         False, description="allow frozen parts of random weights: rehearsals and measurements, never a result"
     )
@@ -282,6 +313,9 @@ class TrainingSection(Section):
     deepspeed: str | None = Field("zero2.json", description="file in zero_configs/, or a path; null trains without")
     logging_steps: int = Field(10, gt=0, description="steps of a row of the log")
     save_steps: int = Field(500, gt=0, description="steps between checkpoints; the last two are kept")
+    memory_log: bool = Field(
+        True, description="after the first step, log what its tensors took beside what was planned; takes seconds"
+    )
     max_minutes: float | None = Field(None, gt=0, description="stop in good order after this long, schedule included")
 
 

@@ -84,7 +84,7 @@ def measure(config: ExperimentConfig, *, images: int = 2, text_tokens: int = 128
     Args:
         images, text_tokens, masks: of the sample whose forward is counted; text is question and answer together.
     """
-    rows = _vocabulary_rows(config.model)
+    rows = vocabulary_rows(config.model)
     vocabulary = Vocabulary(rows, bos=1, eos=2, pad=0, image=-200, seg=min(32004, rows - 1))
     with torch.device("meta"):
         model = LlavaCorrForConditionalGeneration(build_config(config.model, vocabulary)).eval()
@@ -100,7 +100,7 @@ def measure(config: ExperimentConfig, *, images: int = 2, text_tokens: int = 128
     return Sizes(blocks, _text_branch(model), model.config.tokens_per_image, flops, sample)
 
 
-def _vocabulary_rows(section: ModelSection) -> int:
+def vocabulary_rows(section: ModelSection) -> int:
     """Of the weights it starts from, where they are a folder; a tokenizer that is trained may turn out smaller than the
     size it is given.
 

@@ -78,14 +78,23 @@ def deepspeed_file(section: TrainingSection) -> str | None:
     Raises:
         ConfigError: there is no such file, launcher or not.
     """
+    found = find_deepspeed(section)
+    return str(found) if found and launched() else None
+
+
+def find_deepspeed(section: TrainingSection) -> Path | None:
+    """The DeepSpeed configuration that is named.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
     if section.deepspeed is None:
         return None
     folder = resource("zero_configs")
-    files = [Path(section.deepspeed), folder / section.deepspeed]
-    found = next((str(path) for path in files if path.is_file()), None)
+    found = next((path for path in (Path(section.deepspeed), folder / section.deepspeed) if path.is_file()), None)
     if found is None:
         known = [path.name for path in folder.glob("*.json")]
         raise ConfigError(
             f"training.deepspeed: there is no file {section.deepspeed!r}", mend=did_you_mean(section.deepspeed, known)
         )
-    return found if launched() else None
+    return found

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from ..errors import CheckpointError, ConfigError
-from ..experiment import ExperimentConfig, ModelSection
+from ..experiment import ExperimentConfig, LossSection, ModelSection
 from ..files import find_shipped
 from ..models.adapters import ALL, NOT_RUN, TrainedParts, choose_trained, merge_release, needs_float32
 from ..models.attention import attention_of_parts
@@ -66,15 +66,20 @@ def build_model(config: ExperimentConfig, samples: Iterable[Sample]) -> tuple[Tr
     if config.model.frozen_dtype == "bfloat16":
         halve_frozen(model)
     model.max_images_per_tower_pass = config.model.max_images_per_tower_pass
+    model.loss_weights = loss_weights(losses)
+    return parts, processor
+
+
+def loss_weights(losses: LossSection) -> LossWeights:
+    """Of a configuration's section."""
     focal = losses.mask_kind == "focal"
-    model.loss_weights = LossWeights(
+    return LossWeights(
         losses.language,
         losses.mask,
         losses.dice,
         focal_gamma=losses.focal_gamma if focal else 0.0,
         focal_alpha=losses.focal_alpha if focal else -1.0,
     )
-    return parts, processor
 
 
 def start_model(

@@ -33,6 +33,7 @@ from .caching import open_features
 from .callbacks import JsonLinesLog, ProgressLine, SaveOnInterrupt, SaveOnRequest, TensorBoardLog, TimeBudget
 from .checking import check_files
 from .checkpointing import Checkpoints
+from .memory_log import MemoryLog
 from .model import build_model, save_release, writes_whole
 from .plan import describe
 from .runs import (
@@ -226,6 +227,7 @@ def build_trainer(
         order=order,
         checkpoints=Checkpoints(folder),
         cosine=config.training.schedule == "cosine",
+        memory=MemoryLog(config, folder) if config.training.memory_log else None,
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)

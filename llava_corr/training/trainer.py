@@ -26,6 +26,7 @@ from ..models.adapters import TrainedParts
 from . import ranks
 from .callbacks import StepSeconds, TimeBudget
 from .checkpointing import Checkpoints, window_file
+from .memory_log import MemoryLog
 from .window import Window, order_number
 
 TERMS = ("language", "mask", "dice")
@@ -41,6 +42,7 @@ class DialogueTrainer(Trainer):
         order: the training samples of the whole run, in order.
         checkpoints: where they are written, and what makes them count.
         cosine: cosine instead of linear decay.
+        memory: compares the first step's memory with what was planned; None does not.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class DialogueTrainer(Trainer):
         order: Sampler[int],
         checkpoints: Checkpoints,
         cosine: bool = False,
+        memory: MemoryLog | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(model=parts.model, **kwargs)
@@ -62,6 +65,9 @@ class DialogueTrainer(Trainer):
         self._samples_of_step: list[str] = []  # of this rank
         self._seconds = StepSeconds()
         self.add_callback(self._seconds)
+        self.memory = memory
+        if memory is not None:
+            self.add_callback(memory)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
         return self.order
@@ -82,6 +88,12 @@ class DialogueTrainer(Trainer):
         self._samples_of_step = [name for batch in batches[0] for name in batch["sample_ids"]]
         return batches
 
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        if self.memory is None:
+            return super().training_step(model, inputs, *args, **kwargs)
+        with self.memory.meter.micro_step():
+            return super().training_step(model, inputs, *args, **kwargs)
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -90,7 +102,11 @@ class DialogueTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         sample_ids = inputs.pop("sample_ids", [])
+        if self.memory is not None and model.training:
+            self.memory.meter.forward_begins(self.parts.model, inputs)
         outputs = model(**inputs, loss_denominators=num_items_in_batch)
+        if self.memory is not None and model.training:
+            self.memory.meter.forward_is_done()
         if ranks.any_rank(not bool(torch.isfinite(outputs.loss)), self.args.device):
             self._stop(outputs, sample_ids)
         (self._window if model.training else self._validation).add(outputs.loss_sums, outputs.counts)

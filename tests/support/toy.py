@@ -39,6 +39,7 @@ SMALL = [
     "training.losses.mask_size=32",
     "training.bf16=false",
     "training.max_minutes=null",
+    "training.memory_log=false",
     "prediction.max_new_tokens=40",
 ]
 

@@ -36,7 +36,7 @@ from llava_corr.training.checkpointing import Checkpoints
 from llava_corr.training.sft import train
 
 STEPS = ["training.max_steps=6", "training.logging_steps=1", "training.batch_size=1", "training.warmup_steps=0",
-         "training.save_steps=2", "training.learning_rate=3e-4"]  # fmt: skip
+         "training.save_steps=2", "training.learning_rate=3e-4", "training.memory_log=true"]  # fmt: skip
 # What is trained: everything, or the paper's parts on frozen weights, a few pictures at a time through the towers.
 TRAINED = {
     "all": (),
@@ -74,6 +74,18 @@ def assert_same_curve(folder: Path, other: Path) -> None:
         assert a == pytest.approx(b, rel=1e-5)
 
 
+def assert_memory_as_planned(folder: Path) -> None:
+    """Of rank 0; buffers that gradients are reduced in are planned whole, and counted in the peak alone."""
+    found = json.loads((folder / "memory.json").read_text())["bytes"]
+    for name, of in found.items():
+        if of["measured"] is None:
+            assert name == "gradients"  # DeepSpeed keeps them where they are not seen
+        elif name == "peak":
+            assert 0.98 * of["measured"] <= of["planned"] <= 1.25 * of["measured"], (name, of)
+        else:
+            assert of["planned"] == pytest.approx(of["measured"], rel=0.01), (name, of)
+
+
 def one_process(folder: Path) -> Path:
     """Six steps of two dialogues; in some steps one of the two (one rank's micro-batch) has no mask, or no image."""
     samples = write_toy(folder, 6, images=(1, 3))
@@ -101,6 +113,8 @@ def single_of_parts(tmp_path_factory):
 def test_two_ranks_take_the_steps_of_one(single):
     finish([*torchrun(), *arguments(single.parent, *settings(single.parent, "ddp"))])
     assert_same_curve(single.parent / "ddp", single)
+    assert_memory_as_planned(single)
+    assert_memory_as_planned(single.parent / "ddp")
 
 
 @pytest.mark.slow
@@ -112,6 +126,7 @@ def test_layouts_agree_and_continue(request, layout, trained):
     folder = single.parent
     finish([*launcher(layout), *arguments(folder, *settings(folder, layout))])
     assert_same_curve(folder / layout, single)
+    assert_memory_as_planned(folder / layout)
     ended = weights(folder / layout)
     for name, value in weights(single).items():
         assert torch.allclose(ended[name], value, rtol=1e-3, atol=1e-5), name

@@ -1,8 +1,7 @@
 """``llava-corr import``: one model folder out of released weights.
 
-    llava-corr import --config calico_align.yaml --out weights/calico-start --from glamm=GLaMM-GranD-Pretrained \\
-        lavis=instruct_blip_vicuna7b_trimmed.pth eva=eva_vit_g.pth dinov2=facebook/dinov2-giant
-    llava-corr import --config baselines/glamm.yaml --out weights/glamm --from glamm=... clip=...
+    llava-corr import --config calico_align.yaml            (releases and folder as its model section names them)
+    llava-corr import --config calico_align.yaml --from glamm=GLaMM-GranD-Pretrained eva=eva_vit_g.pth --out weights/own
     llava-corr import --out weights/colva-4b --from colva=zhouyik/colva_internvl2_4b  (colva_command.py)
 
 Every name in every file is matched, renamed by a rule, ignored by a rule, or an error; the table is in ``import.json``.
@@ -19,25 +18,16 @@ from typing import Any
 
 from ...config import load_config
 from ...errors import CheckpointError, ConfigError
-from ...files import write_json
+from ...experiment import ExperimentConfig, ReleasesSection
+from ...files import find_shipped, write_json
 from . import colva_command
 
 logger = logging.getLogger(__name__)
 
-KINDS = {
-    "glamm": "trunk, [SEG] projection, SAM and, without a Q-Former, projection: folder or hub id of a GLaMM",
-    "lisa": "the same: folder or hub id of LISA-7B-v1",
-    "calico": "everything, as far as its names are known: folder or hub id of the official release",
-    "vicuna": "the trunk alone, which gets rows for the special tokens: folder or hub id",
-    "lavis": "Q-Former, queries and projection: instruct_blip_vicuna7b_trimmed.pth",
-    "eva": "EVA-CLIP-g: eva_vit_g.pth",
-    "instructblip": "in the place of these two: folder or hub id of transformers",
-    "sam": "SAM: sam_vit_b, _l or _h .pth",
-    "dinov2": "DINOv2: folder or hub id of transformers, or dinov2_vit*_pretrain.pth",
-    "clip": "CLIP: folder or hub id of transformers",
-}
+KINDS = {name: str(field.description) for name, field in ReleasesSection.model_fields.items()}
 TRUNKS = ("glamm", "lisa", "calico", "vicuna")  # whose folder has the tokenizer
 TOWERS = ("dinov2", "clip")  # loaded by transformers, files of their authors excepted
+INSTEAD = (set(TRUNKS), {"instructblip", "lavis"}, {"instructblip", "eva"})  # of each, one is enough
 TABLE = "import.json"
 SHARD = "2GB"
 
@@ -48,8 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, may be repeated")
     parser.add_argument(
-        "--from", nargs="+", required=True, dest="releases", metavar="KIND=PLACE",
-        help="; ".join(f"{kind}: {text}" for kind, text in (KINDS | colva_command.KINDS).items()),
+        "--from", nargs="+", default=[], dest="releases", metavar="KIND=PLACE",
+        help="in the place of those in model.releases; "
+        + "; ".join(f"{kind}: {text}" for kind, text in (KINDS | colva_command.KINDS).items()),
     )  # fmt: skip
     parser.add_argument(
         "--fresh", nargs="+", default=[], metavar="PART",
@@ -62,22 +53,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="default: that of the trunk's folder")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="of the written weights")
     colva_command.add_arguments(parser)
-    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
+    parser.add_argument("--out", type=Path, help="model folder to write; without it, model.weights of the composition")
 
 
 def run(args: argparse.Namespace) -> int:
     places = _places(args.releases)
     if _is_colva(places):
+        if args.out is None:
+            raise ConfigError("where to write is not known", where="--out", mend="name a folder with --out")
         return colva_command.run_colva(args, places)
     colva_command.refuse_options(args, colva_command.OWN, "CoLVA's releases")
     if not args.config:
         raise ConfigError("these releases need a composition", where="--config", mend="name one, as calico_align.yaml")
+    config = load_config(args.config, args.set)
+    out = args.out or _default_out(config)
+    _refuse_idle(config, places)
+    places = _with_configured(config, places)
     trunk = next((kind for kind in TRUNKS if kind in places), None)
     if trunk is None:
         raise ConfigError("nothing gives the trunk", where="--from", mend=f"name one of {', '.join(TRUNKS)}")
     if args.rules and trunk != "calico":
         raise ConfigError("--rules are for a release whose names are not known", mend="leave them out, or name calico=")
-    config = load_config(args.config, args.set)
     import torch
 
     from ..recompose import FROM_ZERO
@@ -91,12 +87,11 @@ def run(args: argparse.Namespace) -> int:
     files = {kind: open_tensors(place) for kind, place in found.items()}
     rows = _rows(files[trunk])
     processor, wanted = _processor(config, args.tokenizer or found[trunk], rows, extend=trunk == "vicuna")
-    _refuse_idle(wanted, places)
     releases = _releases(wanted, files, args.rules)
     dtype = getattr(torch, args.dtype)
     towers = _towers(wanted, {kind: place for kind, place in places.items() if kind not in files}, dtype)
     model, plans = compose(wanted, releases, towers, fresh=args.fresh, dtype=dtype)
-    with written_whole(args.out) as part:
+    with written_whole(out) as part:
         model.save_pretrained(part, max_shard_size=SHARD)
         processor.save_pretrained(part)
         write_json(
@@ -111,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     if new:
         logger.info("new, from no release: %s", ", ".join(alike(new)))
-    logger.info("%d parameters in %s", model.num_parameters(), args.out)
+    logger.info("%d parameters in %s", model.num_parameters(), out)
     return 0
 
 
@@ -160,11 +155,36 @@ def _processor(config: Any, folder: str | Path, rows: int, *, extend: bool) -> t
     return build_processor(config.model, tokenizer, config.training.losses.mask_size), wanted
 
 
-def _refuse_idle(wanted: Any, places: Mapping[str, str]) -> None:
-    idle = {"dinov2": wanted.semantic_config is None, "clip": wanted.vision_config.model_type != "clip_vision_model"}
-    for kind in places:
-        if idle.get(kind):
+def _default_out(config: ExperimentConfig) -> Path:
+    """The folder that the experiment starts from, unless a run of its own is to write it."""
+    weights = config.model.weights
+    if weights is None or Path(config.output_dir) in Path(weights).parents or find_shipped(weights) != weights:
+        raise ConfigError(
+            f"where to write is not known: model.weights is {weights}", where="--out", mend="name a folder with --out"
+        )
+    return Path(weights)
+
+
+def _idle(config: ExperimentConfig) -> dict[str, bool]:
+    """Kinds that not every composition has a place for -> whether this one has none."""
+    section = config.model
+    return {"dinov2": section.correspondence is None, "clip": section.vision.kind != "clip"}
+
+
+def _refuse_idle(config: ExperimentConfig, places: Mapping[str, str]) -> None:
+    for kind, idle in _idle(config).items():
+        if idle and kind in places:
             raise ConfigError(f"the composition has no place for {kind}", where="--from", mend="leave it out")
+
+
+def _with_configured(config: ExperimentConfig, places: dict[str, str]) -> dict[str, str]:
+    """What ``--from`` names, and of ``model.releases`` what it names nothing for."""
+    found = {kind: place for kind, place in config.model.releases.named().items() if not _idle(config).get(kind)}
+    for kind in places:
+        for group in INSTEAD:
+            if kind in group:
+                found = {other: place for other, place in found.items() if other not in group}
+    return found | places
 
 
 def _releases(wanted: Any, files: Mapping[str, Any], rules: Path | None) -> list[Any]:

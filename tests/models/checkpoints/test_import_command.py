@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tiny_releases
 import torch
+from file_server import serve_files
+from huggingface_hub import constants
 from slow_llama import LISA, slow_ids, write_tokenizer
 from tiny_releases import GROUNDING, SETS, run_import
 from toy import small_config, write_toy
@@ -32,6 +34,64 @@ def start(released, tmp_path_factory):
     out = tmp_path_factory.mktemp("weights") / "calico-start"
     assert run_import(out, *places(released), dtype="float32") == 0
     return out
+
+
+@pytest.fixture
+def configured(released, tmp_path, monkeypatch):
+    """A configuration that names its releases, EVA-CLIP by address, and the folder that it starts from."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with serve_files(released) as (address, _):
+        lines = [
+            "base: tiny/calico.yaml",
+            "model:",
+            "  weights: weights/start",
+            f"  releases: {{glamm: {released / 'glamm'}, lavis: {released / 'instruct_blip.pth'},",
+            f"    eva: '{address}/eva_vit_g.pth', dinov2: {released / 'dinov2'}}}",
+        ]
+        (tmp_path / "own.yaml").write_text("\n".join(lines))
+        yield tmp_path
+
+
+def import_own(*words):
+    return main(["import", "--config", "own.yaml", *OWN_SETS, *words])
+
+
+OWN_SETS = [word for k, word in enumerate(SETS) if "model.weights=null" not in SETS[k : k + 2]]
+
+
+def test_releases_and_folder_as_configured(configured, start):
+    assert import_own("--dtype", "float32") == 0
+    state = load_model(configured / "weights/start").state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in load_model(start).state_dict().items())
+
+
+def test_named_releases_take_the_place_of_configured_ones(configured, released):
+    """Of a trunk the other kinds of trunk go, of InstructBLIP LAVIS's two files."""
+    words = [f"vicuna={released / 'vicuna'}", f"instructblip={released / 'instructblip'}"]
+    words.append(f"sam={released / 'sam.pth'}")
+    assert import_own("--out", "other", "--fresh", "seg_projection", "--from", *words) == 0
+    table = json.loads((configured / "other" / "import.json").read_text())
+    assert set(table["releases"]) == {"vicuna", "instructblip", "sam", "dinov2"}
+
+
+def test_a_tower_that_the_composition_lacks_is_left_out_where_it_is_only_configured(configured, released):
+    words = ["--set", "model.correspondence=null", "--out", "other"]
+    assert import_own(*words) == 0
+    assert "dinov2" not in json.loads((configured / "other" / "import.json").read_text())["releases"]
+    assert import_own(*words, "--from", f"dinov2={released / 'dinov2'}") == 2
+
+
+@pytest.mark.parametrize("weights", ["null", "runs/other/model", "data/zoo"])
+def test_a_folder_that_import_would_not_write_by_itself(configured, weights, capsys):
+    assert import_own("--set", f"model.weights={weights}") == 2
+    assert "name a folder with --out" in capsys.readouterr().err
+
+
+def test_a_release_of_an_unknown_kind_in_the_configuration(configured, capsys):
+    assert import_own("--set", "model.releases.glam=x") == 2
+    assert "glamm" in capsys.readouterr().err
 
 
 def test_the_folder_loads_strictly_and_holds_the_table(start, released):

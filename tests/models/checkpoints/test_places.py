@@ -1,31 +1,38 @@
 """Releases by hub id: only what is needed is downloaded; what the hub has not is an error that names it."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 import torch
+from file_server import serve_files
 from hub import serve
+from huggingface_hub import constants
 from safetensors.torch import save_file
-from tiny_releases import GROUNDING
-from toy import SMALL
+from tiny_releases import SETS
 
+from llava_corr.cli import main
 from llava_corr.errors import CheckpointError
 from llava_corr.models.checkpoints.model_folder import load_model
-from llava_corr.models.checkpoints.places import local
+from llava_corr.models.checkpoints.places import cached, local
 from llava_corr.models.checkpoints.tensor_files import open_tensors
 
-RUN = "import sys; from llava_corr.cli import main; sys.exit(main(sys.argv[1:]))"
+RUN = """
+import json, sys
+from llava_corr.cli import main
+for words in json.loads(sys.argv[1]):
+    print(main(words))
+"""
 
 
-def imported(out, *releases, environment=None):
-    sets = [word for value in (*SMALL, GROUNDING) for word in ("--set", value)]
-    words = [
+def words(out, *releases):
+    return [
         "import",
         "--config",
         "tiny/calico.yaml",
-        *sets,
+        *SETS,
         "--dtype",
         "float32",
         "--out",
@@ -33,15 +40,19 @@ def imported(out, *releases, environment=None):
         "--from",
         *releases,
     ]
-    return subprocess.run(
-        [sys.executable, "-c", RUN, *words], env=environment, capture_output=True, text=True, check=False
-    )
+
+
+def imported(commands, environment):
+    """Exit codes of several imports in one process with an environment of its own, and what went wrong."""
+    command = [sys.executable, "-c", RUN, json.dumps(commands)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return [int(line) for line in done.stdout.splitlines() if line.isdigit()], done.stderr
 
 
 def test_from_the_hub_as_from_folders(released, tmp_path):
     kinds = ("glamm", "instructblip", "dinov2")
-    folders = [f"{kind}={released / kind}" for kind in kinds]
-    assert imported(tmp_path / "here", *folders, environment=dict(os.environ)).returncode == 0
+    assert main(words(tmp_path / "here", *(f"{kind}={released / kind}" for kind in kinds))) == 0
+    named = [f"{kind}=me/{kind}" for kind in kinds]
     with serve() as hub:
         for kind in kinds:
             files = {path.name: path.read_bytes() for path in (released / kind).iterdir()}
@@ -50,20 +61,17 @@ def test_from_the_hub_as_from_folders(released, tmp_path):
             }
         hub.repositories["me/glamm"][f"{5:040x}"].pop("pytorch_model.bin")
         environment = os.environ | hub.environment(tmp_path / "home")
-        done = imported(tmp_path / "there", *(f"{kind}=me/{kind}" for kind in kinds), environment=environment)
-        assert done.returncode == 0, done.stderr
+        absent = words(tmp_path / "none", "glamm=me/nothing")
+        codes, wrong = imported([words(tmp_path / "there", *named), absent], environment)
         fetched = [request for request in hub.requests if "/resolve/" in request]
         offline = environment | {"HF_HUB_OFFLINE": "1"}
-        again = imported(tmp_path / "again", *(f"{kind}=me/{kind}" for kind in kinds), environment=offline)
-        assert again.returncode == 0, again.stderr
-        absent = imported(tmp_path / "none", "glamm=me/nothing", environment=environment)
-        unknown = imported(tmp_path / "none", "glamm=me/nothing", environment=offline)
+        codes_offline, wrong_offline = imported([words(tmp_path / "again", *named), absent], offline)
+    assert codes == codes_offline == [0, 2], wrong + wrong_offline
     assert not [request for request in fetched if "README" in request]
     assert not [r for r in fetched if "pytorch_model.bin" in r and "instructblip" in r]
-    for refused in (absent, unknown):
-        assert refused.returncode == 2
-        assert "the hub does not give it" in refused.stderr
-        assert "me/nothing" in refused.stderr
+    for refused in (wrong, wrong_offline):
+        assert "the hub does not give it" in refused
+        assert "me/nothing" in refused
     states = [load_model(tmp_path / name).state_dict() for name in ("here", "there", "again")]
     assert all(torch.equal(value, state[name]) for state in states[1:] for name, value in states[0].items())
 
@@ -80,3 +88,46 @@ def test_a_folder_is_taken_before_the_hub(tmp_path, monkeypatch):
     (tmp_path / "me" / "tiny").mkdir(parents=True)
     save_file({"a": torch.ones(1)}, tmp_path / "me" / "tiny" / "model.safetensors")
     assert list(open_tensors(local("me/tiny"))) == ["a"]
+
+
+@pytest.fixture
+def addresses(tmp_path, monkeypatch):
+    """A server of files, and an empty cache."""
+    (tmp_path / "served").mkdir()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    torch.save({"a": torch.arange(5000)}, tmp_path / "served" / "x.pth")
+    with serve_files(tmp_path / "served") as (address, handler):
+        yield address, handler
+
+
+def test_an_address_is_fetched_once(addresses):
+    address, handler = addresses
+    assert cached(f"{address}/x.pth") is None
+    assert torch.equal(open_tensors(local(f"{address}/x.pth")).tensor("a"), torch.arange(5000))
+    assert local(f"{address}/x.pth") == cached(f"{address}/x.pth")
+    assert handler.requests == ["GET /x.pth"]
+
+
+def test_a_download_that_breaks_off_leaves_nothing(addresses):
+    address, handler = addresses
+    handler.broken.add("x.pth")
+    with pytest.raises(CheckpointError, match="bytes came of"):
+        local(f"{address}/x.pth")
+    assert cached(f"{address}/x.pth") is None
+    handler.broken.clear()
+    assert local(f"{address}/x.pth").exists()
+
+
+@pytest.mark.parametrize("place", ["{}/none.pth", "http://127.0.0.1:9/x.pth", "https://"])
+def test_an_address_without_a_file(addresses, place):
+    with pytest.raises(CheckpointError, match="cannot be fetched"):
+        local(place.format(addresses[0]))
+
+
+def test_offline_nothing_is_asked_for(addresses, monkeypatch):
+    address, handler = addresses
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE"):
+        local(f"{address}/x.pth")
+    assert not handler.requests
