@@ -192,6 +192,8 @@ def measure(config: ExperimentConfig, args: argparse.Namespace) -> dict[str, Any
                                                                  SDPBackend.EFFICIENT_ATTENTION,
                                                                  SDPBackend.MATH]):  # fmt: skip
         tokens, _ = step()
+    if device == "cuda":  # counting operations keeps tensors that a step lets go
+        torch.cuda.reset_peak_memory_stats()
     runs = []
     for number in range(args.steps + 1):
         clock.seconds.clear()
@@ -200,10 +202,10 @@ def measure(config: ExperimentConfig, args: argparse.Namespace) -> dict[str, Any
         if number:  # the first warms up
             runs.append({"step": clock.now() - started, **clock.seconds})
     seconds = {name: round(statistics.median(run.get(name, 0.0) for run in runs), 4) for name in runs[0]}
-    peak = matrix_peak(device, torch.bfloat16 if args.bf16 else torch.float32)
-    flops = counter.get_total_flops()
     memory = torch.cuda.max_memory_allocated() if device == "cuda" else 1024 * resource.getrusage(
         resource.RUSAGE_SELF).ru_maxrss  # fmt: skip
+    peak = matrix_peak(device, torch.bfloat16 if args.bf16 else torch.float32)
+    flops = counter.get_total_flops()
     return {
         "seconds": seconds,
         "tokens_per_image": model.config.tokens_per_image,

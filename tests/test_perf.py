@@ -17,6 +17,7 @@ LITTLE = {
     "step_time": ["--rows", "little", "--steps", "1", "--batch-size", "1"],
     "agreement": ["--samples", "8"],
     "mask_grid": ["--images", "1"],
+    "memory_plan": ["--rows", "little", "--batch-size", "1"],
     "import_memory": ["--layers", "1", "--width", "128", "--sam-layers", "4", "--vision", "64"],
 }
 

@@ -1,5 +1,7 @@
 """The README's commands and links exist; CI runs the ones tagged `ci`."""
 
+import argparse
+import importlib
 import json
 import re
 import runpy
@@ -8,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llava_corr.cli import COMMANDS
-from llava_corr.config import resolve_config_path
+from llava_corr.cli import COMMANDS, VARIANTS
+from llava_corr.config import load_config, resolve_config_path
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,9 +38,27 @@ def test_commands_name_things_that_exist(command):
         resolve_config_path(words[words.index("--config") + 1])
 
 
-@pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/architecture.md", "docs/models.md"]
-)
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "data/README.md", "docs/architecture.md", "docs/models.md", "docs/gpu.md")
+GUIDE = re.findall(r"^```bash gpu\n(.*?)^```$", (ROOT / "docs/gpu.md").read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("command", [line for block in GUIDE for line in block.splitlines()])
+def test_commands_of_the_guide_are_understood(command):
+    """By the command's own parser, and every configuration it names is whole."""
+    words = shlex.split(command)
+    if words[0] == "make":
+        assert words[1] == "setup"
+        return
+    name = "train" if words[0] == "deepspeed" else words[1]
+    module = importlib.import_module(VARIANTS.get((name, words[2])) or COMMANDS[name][0])
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    args = parser.parse_args(words[2:])
+    if getattr(args, "config", None):
+        load_config(args.config, args.set)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
