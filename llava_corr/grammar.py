@@ -67,6 +67,13 @@ def ground(phrase: str, image_indexes: Sequence[int]) -> str:
     return f"{PHRASE_OPEN} {phrase} {PHRASE_CLOSE} {segs}"
 
 
+def spaced(text: str) -> str:
+    """An answer with the spaces that the grammar writes: tokenizers of released weights drop those beside their special
+    tokens when they decode (``<p>the leg</p>[SEG](IMAGE1)``)."""
+    before = re.sub(r"(?<=\S)(?=<p>|</p>|\[SEG\])", " ", text)
+    return re.sub(r"(<p>|</p>|\[SEG\])(?=[\w(])", r"\1 ", before)
+
+
 class SegmentSpan(NamedTuple):
     """One [SEG] of an answer that could be placed.
 

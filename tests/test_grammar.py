@@ -1,5 +1,6 @@
 """The grammar: what is built parses back without a trail; whatever else is written parses by the stated rules."""
 
+import re
 import time
 
 import pytest
@@ -21,6 +22,7 @@ from llava_corr.grammar import (
     options_block,
     parse_answer,
     parse_option,
+    spaced,
     spoken_name,
     with_determiner,
 )
@@ -55,6 +57,8 @@ def test_built_answers_parse_back_without_a_trail(groups, sentences):
     assert [(s.phrase, s.image_index) for s in parsed.segments] == [(p, i) for p, images in phrases for i in images]
     assert [s.occurrence for s in parsed.segments] == list(range(parsed.seg_count))
     assert all(names_parts(s.sentence) for s in parsed.segments)
+    assert spaced(text) == text
+    assert spaced(re.sub(r" ?(<p>|</p>|\[SEG\]) ?", r"\1", text)) == text
 
 
 PIECES = [
@@ -110,6 +114,14 @@ def test_rules_one_by_one(text, segments, rules):
     parsed = parse_answer(text, 2)
     assert [(s.phrase, s.image_index) for s in parsed.segments] == segments
     assert rules_of(parsed) == rules
+
+
+@given(st.lists(st.sampled_from(PIECES)), st.sampled_from(["", " "]))
+def test_spaces_change_no_answer(pieces, between):
+    text = between.join(pieces)
+    before, after = parse_answer(text, 2), parse_answer(spaced(text), 2)
+    assert [s[:3] for s in after.segments] == [s[:3] for s in before.segments]
+    assert spaced(spaced(text)) == spaced(text)
 
 
 def test_single_image_needs_no_identifier():

@@ -25,7 +25,7 @@ from ..datasets.collate import load_pictures, to_dialogue
 from ..datasets.mixedparts.phrasings import in_words
 from ..errors import CheckpointError, SampleError
 from ..files import find_shipped
-from ..grammar import IMAGE, SEG, ParsedAnswer, build_question, names_parts, normalise_label, parse_answer
+from ..grammar import IMAGE, SEG, ParsedAnswer, build_question, names_parts, normalise_label, parse_answer, spaced
 from ..models.checkpoints.model_folder import load_model, load_processor
 from ..models.modeling import LlavaCorrForConditionalGeneration
 from ..models.processing import LlavaCorrProcessor
@@ -318,7 +318,7 @@ class Predictor:
         eos = self.processor.tokenizer.eos_token_id
         ended = eos in ids
         text = self.processor.tokenizer.decode(ids[: ids.index(eos)] if ended else ids, skip_special_tokens=False)
-        return text.replace(self.processor.tokenizer.pad_token, "").strip(), ended
+        return spaced(text.replace(self.processor.tokenizer.pad_token, "").strip()), ended
 
     def _placed(self, answer: ParsedAnswer, tokens: Sequence[int]) -> ParsedAnswer:
         """The answer with [SEG]s counted by their tokens; those that are spelled out of letters have no state to draw

@@ -2,9 +2,15 @@
 
 Both are one code base at two ages, with other names: SAM is ``grounding_encoder`` or ``visual_model``, GLaMM's
 region encoder ``region_encoder`` or ``spi_module``. All names are taken, whichever file it is.
+
+The names in GLaMM-GranD-Pretrained are known for a part only: its index is 3.9 kB longer than the one of the newer
+models' names. So SAM and the [SEG] projection are found below any attribute, and what no rule knows is reported, unless
+it could be a weight that the model needs; all of those must be filled, whatever they are called.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from ..configuration import LlavaCorrConfig
 from .layouts import Ignore, Layout, Rename, Rule
@@ -16,6 +22,8 @@ TRUNK: list[Rule] = [
     Rename(r"model\.(layers\.\d+\..+)", (r"trunk.model.\1",)),
     Rename(r"(lm_head\.weight)", (r"trunk.\1",)),
 ]
+BELOW = r"model\.(?:\w+\.)*?"
+NEEDED = r"(?:^|\.)(?:image_encoder|prompt_encoder|mask_decoder|text_hidden_fcs|embed_tokens|lm_head|layers|norm)\."
 FILLS = ("trunk.", "seg_projection.", SAM)
 
 
@@ -23,10 +31,10 @@ def glamm_layout(config: LlavaCorrConfig, title: str = "GLaMM") -> Layout:
     """The layout for a composition: without a Q-Former, the projection of the patches is taken, too."""
     rules: list[Rule] = [
         *TRUNK,
-        Rename(r"model\.text_hidden_fcs\.0\.([02]\.(?:weight|bias))", (r"seg_projection.layers.\1",)),
-        *sam_rules(r"model\.(?:grounding_encoder|visual_model)\."),
+        Rename(rf"{BELOW}text_hidden_fcs\.0\.([02]\.(?:weight|bias))", (r"seg_projection.layers.\1",)),
         Ignore(r"model\.(?:region_encoder|spi_module)\..+", "regions are not asked about"),
         Ignore(r"model\.vision_tower\..+", "the CLIP tower comes by itself"),
+        *sam_rules(BELOW),
     ]
     patches = config.qformer_config is None
     if not patches:
@@ -35,12 +43,13 @@ def glamm_layout(config: LlavaCorrConfig, title: str = "GLaMM") -> Layout:
         rules.append(Rename(r"model\.mm_projector\.([02]\.(?:weight|bias))", (r"visual_tokens.projection.\1",)))
     else:
         rules.append(Rename(r"model\.mm_projector\.(weight|bias)", (r"visual_tokens.projection.\1",)))
-    return Layout(title, rules, [*FILLS, *(["visual_tokens.projection."] if patches else [])])
+    fills = [*FILLS, *(["visual_tokens.projection."] if patches else [])]
+    return Layout(title, rules, fills, reports=True, critical=NEEDED)
 
 
 def lisa_layout(config: LlavaCorrConfig) -> Layout:
-    """LISA's files differ in the rows of their vocabulary, and in a projection of one layer."""
-    return glamm_layout(config, "LISA")
+    """LISA's files differ in the rows of their vocabulary, and in a projection of one layer; their names are known."""
+    return replace(glamm_layout(config, "LISA"), reports=False)
 
 
 def vicuna_layout() -> Layout:

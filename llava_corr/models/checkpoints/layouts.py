@@ -65,13 +65,15 @@ class Layout:
         title: how it is called in tables and errors.
         rules: the first that fits a name is taken.
         fills: beginnings of our names, all of which it must fill.
-        reports: names that no rule knows are reported, not refused.
+        reports: names that no rule knows are reported, not refused,
+        critical: but for those that this regular expression is found in.
     """
 
     title: str
     rules: Sequence[Rule]
     fills: Sequence[str]
     reports: bool = False
+    critical: str = r"(?!)"  # found nowhere
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def map_names(layout: Layout, files: TensorFiles, wanted: Mapping[str, torch.Siz
         plan.matched, plan.renamed = plan.matched + (ours == [name]), plan.renamed + (ours != [name])
         for index, one in enumerate(ours):
             plan.sources[one].append(Source(name, rule, index))
-    unknown = [] if layout.reports else plan.unknown
+    unknown = [name for name in plan.unknown if not layout.reports or re.search(layout.critical, name)]
     faults = [*_listed("no rule knows", unknown), *_unfilled(layout, plan, wanted), *_misfits(plan, files, wanted)]
     if faults:
         listing = "\n".join(f"    {fault}" for fault in faults)
