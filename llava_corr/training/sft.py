@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import transformers
 from torch.utils.data import Dataset
+from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ..datasets.batching import PictureSharingSampler, SampleStream
@@ -149,7 +150,8 @@ def _to_the_end(trainer: DialogueTrainer, folder: Path) -> int:
     interrupt, request = SaveOnInterrupt(), SaveOnRequest(folder)
     trainer.add_callback(interrupt)
     trainer.add_callback(request)
-    result = trainer.train(resume_from_checkpoint=str(last) if last else None)
+    with logging_redirect_tqdm():  # words of the log stand on lines of their own
+        result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     if interrupt.caught or request.stopped:
         logger.info("ended as asked at step %d; a checkpoint is saved", result.global_step)
         raise KeyboardInterrupt
