@@ -220,6 +220,9 @@ class Shapes:
     def shape(self, name):
         return torch.Size(self.shapes[name])
 
+    def dtype(self, name):
+        return "bfloat16"
+
     def tensor(self, name):
         raise AssertionError("it has no values")
 

@@ -6,7 +6,7 @@ At no time is there more than the model and the tensor that is being copied: sou
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -67,10 +67,7 @@ def compose(
     wanted = {name: value.shape for name, value in model.state_dict().items() if value.is_meta}
     plans = [map_names(release.layout, release.files, wanted) for release in releases]
     new = (*FROM_ZERO, *fresh)
-    if unknown := [part for part in fresh if not any(_within(name, [part]) for name in wanted)]:
-        raise CheckpointError(
-            f"the model has no part {', '.join(unknown)}", mend="name parts of the model, such as seg_projection"
-        )
+    _refuse_unknown(fresh, wanted)
     _check_whole(plans, wanted, new, fresh)
     for release, plan in zip(releases, plans, strict=True):
         release.files.verify()
@@ -80,6 +77,24 @@ def compose(
     model.tie_weights()
     _start_rest(model, dtype, device)
     return model.eval(), plans
+
+
+def check_fresh(config: LlavaCorrConfig, fresh: Sequence[str]) -> None:
+    """Sees that parts are of the model, before anything is read.
+
+    Raises:
+        CheckpointError: it has no part of that name.
+    """
+    with torch.device("meta"):
+        _refuse_unknown(fresh, LlavaCorrForConditionalGeneration(config).state_dict())
+
+
+def _refuse_unknown(fresh: Sequence[str], names: Iterable[str]) -> None:
+    known = list(names)
+    if unknown := [part for part in fresh if not any(_within(name, [part]) for name in known)]:
+        raise CheckpointError(
+            f"the model has no part {', '.join(unknown)}", mend="name parts of the model, such as seg_projection"
+        )
 
 
 def _check_whole(
@@ -108,21 +123,23 @@ def _within(name: str, parts: Sequence[str]) -> bool:
 
 
 def gathered(name: str, sources: Sequence[Source], files: TensorFiles, shape: torch.Size, dtype: torch.dtype) -> Tensor:
-    """A tensor of ours with memory of its own.
+    """A tensor of ours with contiguous memory of its own, however the file holds it.
 
     Raises:
         CheckpointError: it cannot be read, or holds numbers that are not finite.
     """
     first = sources[0]
     if first.rule.split:
-        value = files.tensor(first.name).chunk(len(first.rule.names))[first.index].to(dtype, copy=True)
+        value = torch.empty(shape, dtype=dtype).copy_(
+            files.tensor(first.name).chunk(len(first.rule.names))[first.index]
+        )
     elif first.rule.rows is not None:
         value = torch.zeros(shape, dtype=dtype)
         for source in sources:
             assert source.rule.rows is not None
             value.chunk(source.rule.rows[1])[source.rule.rows[0]].copy_(files.tensor(source.name))
     elif (given := files.tensor(first.name)).shape == shape:
-        value = given.to(dtype, copy=True)
+        value = torch.empty(shape, dtype=dtype).copy_(given)
     else:  # it grows
         value = torch.empty(shape, dtype=dtype)
         value[: len(given)] = given

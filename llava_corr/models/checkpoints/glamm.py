@@ -4,13 +4,11 @@ Both are one code base at two ages, with other names: SAM is ``grounding_encoder
 region encoder ``region_encoder`` or ``spi_module``. All names are taken, whichever file it is.
 
 The names in GLaMM-GranD-Pretrained are known for a part only: its index is 3.9 kB longer than the one of the newer
-models' names. So SAM and the [SEG] projection are found below any attribute, and what no rule knows is reported, unless
-it could be a weight that the model needs; all of those must be filled, whatever they are called.
+models' names. So SAM and the [SEG] projection are found below any attribute. A user may let the rest go unread
+(``--allow-unread``), but for names that could be of weights that the model needs.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from ..configuration import LlavaCorrConfig
 from .layouts import Ignore, Layout, Rename, Rule
@@ -23,7 +21,10 @@ TRUNK: list[Rule] = [
     Rename(r"(lm_head\.weight)", (r"trunk.\1",)),
 ]
 BELOW = r"model\.(?:\w+\.)*?"
-NEEDED = r"(?:^|\.)(?:image_encoder|prompt_encoder|mask_decoder|text_hidden_fcs|embed_tokens|lm_head|layers|norm)\."
+NEEDED = (
+    r"(?:^|[._])(?:image_encoder|prompt_encoder|mask_decoder|text_hidden_fcs|embed_tokens|lm_head|layers|norm|lora_[AB]"
+    r"|mm_projector)"
+)
 FILLS = ("trunk.", "seg_projection.", SAM)
 
 
@@ -44,12 +45,12 @@ def glamm_layout(config: LlavaCorrConfig, title: str = "GLaMM") -> Layout:
     else:
         rules.append(Rename(r"model\.mm_projector\.(weight|bias)", (r"visual_tokens.projection.\1",)))
     fills = [*FILLS, *(["visual_tokens.projection."] if patches else [])]
-    return Layout(title, rules, fills, reports=True, critical=NEEDED)
+    return Layout(title, rules, fills, critical=NEEDED)
 
 
 def lisa_layout(config: LlavaCorrConfig) -> Layout:
-    """LISA's files differ in the rows of their vocabulary, and in a projection of one layer; their names are known."""
-    return replace(glamm_layout(config, "LISA"), reports=False)
+    """LISA's files differ in the rows of their vocabulary, and in a projection of one layer."""
+    return glamm_layout(config, "LISA")
 
 
 def vicuna_layout() -> Layout:

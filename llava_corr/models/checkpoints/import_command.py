@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ...errors import CheckpointError, ConfigError
 from ...experiment import ExperimentConfig, ReleasesSection
 from ...files import find_shipped, write_json
 from . import colva_command
+from .target import TABLE, check_target
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ KINDS = {name: str(field.description) for name, field in ReleasesSection.model_f
 TRUNKS = ("glamm", "lisa", "calico", "vicuna")  # whose folder has the tokenizer
 TOWERS = ("dinov2", "clip")  # loaded by transformers, files of their authors excepted
 INSTEAD = (set(TRUNKS), {"instructblip", "lavis"}, {"instructblip", "eva"})  # of each, one is enough
-TABLE = "import.json"
+WHOLE = "calico"  # holds every part
 SHARD = "2GB"
 
 
@@ -48,8 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--rules", type=Path, metavar="FILE",
-        help="with calico: YAML list of your own rules, {pattern: REGEX, name: OURS} or {pattern: REGEX, ignore: WHY}",
+        help="YAML list of your rules, which come first: {pattern: REGEX, name: OURS} or {pattern: ..., ignore: WHY}",
     )  # fmt: skip
+    parser.add_argument(
+        "--allow-unread", action="store_true", help="report names that no rule knows instead of refusing them"
+    )
     parser.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="default: that of the trunk's folder")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="of the written weights")
     colva_command.add_arguments(parser)
@@ -61,53 +66,74 @@ def run(args: argparse.Namespace) -> int:
     if _is_colva(places):
         if args.out is None:
             raise ConfigError("where to write is not known", where="--out", mend="name a folder with --out")
+        check_target(args.out, {kind: Path(place) for kind, place in places.items() if Path(place).exists()})
         return colva_command.run_colva(args, places)
     colva_command.refuse_options(args, colva_command.OWN, "CoLVA's releases")
     if not args.config:
         raise ConfigError("these releases need a composition", where="--config", mend="name one, as calico_align.yaml")
     config = load_config(args.config, args.set)
-    out = args.out or _default_out(config)
     _refuse_idle(config, places)
     places = _with_configured(config, places)
     trunk = next((kind for kind in TRUNKS if kind in places), None)
     if trunk is None:
         raise ConfigError("nothing gives the trunk", where="--from", mend=f"name one of {', '.join(TRUNKS)}")
-    if args.rules and trunk != "calico":
-        raise ConfigError("--rules are for a release whose names are not known", mend="leave them out, or name calico=")
+    out = args.out or _default_out(config)
+    own = _checked(config, places, out, args)  # all that can be known before anything is fetched
     import torch
 
-    from ..recompose import FROM_ZERO
     from .composing import compose
-    from .layouts import alike
     from .model_folder import written_whole
     from .places import local
+    from .settings import check_settings
     from .tensor_files import open_tensors
 
-    found = {kind: local(place) for kind, place in places.items() if not _by_transformers(kind, place)}
-    files = {kind: open_tensors(place) for kind, place in found.items()}
-    rows = _rows(files[trunk])
-    processor, wanted = _processor(config, args.tokenizer or found[trunk], rows, extend=trunk == "vicuna")
-    releases = _releases(wanted, files, args.rules)
+    found = {kind: local(place) for kind, place in places.items()}
+    check_target(out, found)
+    files = {kind: open_tensors(place) for kind, place in found.items() if not _by_transformers(kind, found[kind])}
+    processor, wanted = _processor(config, args.tokenizer or found[trunk], _rows(files[trunk]), trunk)
+    for kind, place in found.items():
+        check_settings(kind, place, wanted)
+    releases = _releases(wanted, files, own, args.allow_unread)
     dtype = getattr(torch, args.dtype)
-    towers = _towers(wanted, {kind: place for kind, place in places.items() if kind not in files}, dtype)
+    towers = _towers(wanted, {kind: place for kind, place in found.items() if kind not in files}, dtype)
     model, plans = compose(wanted, releases, towers, fresh=args.fresh, dtype=dtype)
     with written_whole(out) as part:
         model.save_pretrained(part, max_shard_size=SHARD)
         processor.save_pretrained(part)
-        write_json(
-            part / TABLE, {"releases": places, "fresh": args.fresh, "tables": [plan.to_json() for plan in plans]}
-        )
+        write_json(part / TABLE, _table(places, args.fresh, plans, towers))
+    _report(model, plans, args.fresh, out)
+    return 0
+
+
+def _table(places: Mapping[str, str], fresh: list[str], plans: list[Any], towers: Mapping[str, Any]) -> dict[str, Any]:
+    tables = [plan.to_json() for plan in plans]
+    tables += [
+        {
+            "title": f"{name} (by transformers, strictly)",
+            "filled": {f"{name}.{own}": [own] for own in tower.state_dict()},
+            "ignored": {},
+            "unknown": [],
+        }
+        for name, tower in towers.items()
+    ]
+    return {"releases": dict(places), "fresh": fresh, "tables": tables}
+
+
+def _report(model: Any, plans: list[Any], fresh: list[str], out: Path) -> None:
+    from ..recompose import FROM_ZERO
+    from .layouts import alike
+
     for plan in plans:
         for line in plan.table():
-            logger.info("%s", line)
+            logger.log(logging.WARNING if plan.unknown else logging.INFO, "%s", line)
     read = {name for plan in plans for name in plan.sources}
-    new = [
-        name for name, _ in model.named_parameters() if name.startswith((*FROM_ZERO, *args.fresh)) and name not in read
-    ]
+    starts = (*FROM_ZERO, *fresh)
+    new = [name for name, _ in model.named_parameters() if name.startswith(starts) and name not in read]
     if new:
         logger.info("new, from no release: %s", ", ".join(alike(new)))
+    if new and any(plan.title == "Calico" for plan in plans):
+        logger.warning("this is NOT the released Calico: CEM and CAMs were found under no name, and start anew")
     logger.info("%d parameters in %s", model.num_parameters(), out)
-    return 0
 
 
 def _places(words: list[str]) -> dict[str, str]:
@@ -134,8 +160,35 @@ def _is_colva(places: Mapping[str, str]) -> bool:
     return bool(theirs)
 
 
-def _by_transformers(kind: str, place: str) -> bool:
-    return kind in TOWERS and not place.endswith(".pth")
+def _checked(config: ExperimentConfig, places: Mapping[str, str], out: Path, args: argparse.Namespace) -> list[Any]:
+    """Looks at everything that needs no release: rules, places on this machine, parts by name, where to write.
+
+    Returns:
+        The user's own rules.
+    """
+    from ..build import Vocabulary, build_config
+    from ..sizes import vocabulary_rows
+    from .composing import check_fresh
+    from .places import cached, local, may_be_fetched
+    from .user_rules import read_rules
+
+    own = read_rules(args.rules) if args.rules else []
+    if args.tokenizer and not args.tokenizer.is_dir():
+        raise ConfigError("there is no such folder", where=f"--tokenizer {args.tokenizer}", mend="correct the path")
+    here = {}
+    for kind, place in places.items():
+        if not may_be_fetched(place):
+            here[kind] = local(place)
+        elif (kept := cached(place)) is not None:
+            here[kind] = kept
+    check_target(out, here)
+    rows = vocabulary_rows(config.model)
+    check_fresh(build_config(config.model, Vocabulary(rows, bos=1, eos=2, pad=0, image=rows, seg=rows - 1)), args.fresh)
+    return own
+
+
+def _by_transformers(kind: str, place: Path) -> bool:
+    return kind in TOWERS and place.suffix != ".pth"
 
 
 def _rows(files: Any) -> int:
@@ -145,12 +198,12 @@ def _rows(files: Any) -> int:
     return int(files.shape(name)[0])
 
 
-def _processor(config: Any, folder: str | Path, rows: int, *, extend: bool) -> tuple[Any, Any]:
+def _processor(config: Any, folder: Path, rows: int, trunk: str) -> tuple[Any, Any]:
     """The processor, and the configuration of the model that it is for."""
     from ..build import Vocabulary, build_config, build_processor
-    from .tokenizers import load_llama_tokenizer
+    from .tokenizers import LAST, load_llama_tokenizer
 
-    tokenizer = load_llama_tokenizer(folder, rows, extend=extend)
+    tokenizer = load_llama_tokenizer(folder, rows, extend=trunk == "vicuna", last=LAST.get(trunk, ()))
     wanted = build_config(config.model, Vocabulary.of(tokenizer))
     return build_processor(config.model, tokenizer, config.training.losses.mask_size), wanted
 
@@ -180,6 +233,8 @@ def _refuse_idle(config: ExperimentConfig, places: Mapping[str, str]) -> None:
 def _with_configured(config: ExperimentConfig, places: dict[str, str]) -> dict[str, str]:
     """What ``--from`` names, and of ``model.releases`` what it names nothing for."""
     found = {kind: place for kind, place in config.model.releases.named().items() if not _idle(config).get(kind)}
+    if WHOLE in {**found, **places} and not set(TRUNKS) & set(places) - {WHOLE}:
+        found = {kind: place for kind, place in found.items() if kind == WHOLE}
     for kind in places:
         for group in INSTEAD:
             if kind in group:
@@ -187,15 +242,15 @@ def _with_configured(config: ExperimentConfig, places: dict[str, str]) -> dict[s
     return found | places
 
 
-def _releases(wanted: Any, files: Mapping[str, Any], rules: Path | None) -> list[Any]:
-    """Opened files with their layouts."""
+def _releases(wanted: Any, files: Mapping[str, Any], own: list[Any], unread: bool) -> list[Any]:
+    """Opened files with their layouts, the user's own rules first."""
     from . import calico, dinov2, glamm, instructblip, lavis, segment_anything
     from .composing import Release
 
     layouts: dict[str, Callable[[], Any]] = {
         "glamm": lambda: glamm.glamm_layout(wanted),
         "lisa": lambda: glamm.lisa_layout(wanted),
-        "calico": lambda: calico.calico_layout(wanted, calico.read_rules(rules) if rules else []),
+        "calico": lambda: calico.calico_layout(wanted),
         "vicuna": glamm.vicuna_layout,
         "lavis": lambda: lavis.QFORMER_LAYOUT,
         "eva": lambda: lavis.eva_layout(wanted.vision_config.num_hidden_layers),
@@ -203,10 +258,14 @@ def _releases(wanted: Any, files: Mapping[str, Any], rules: Path | None) -> list
         "sam": lambda: segment_anything.LAYOUT,
         "dinov2": lambda: dinov2.LAYOUT,
     }
-    return [Release(layouts[kind](), opened) for kind, opened in files.items()]
+    found = {kind: layouts[kind]() for kind in files}
+    return [
+        Release(replace(layout, rules=[*own, *layout.rules], reports=layout.reports or unread), files[kind])
+        for kind, layout in found.items()
+    ]
 
 
-def _towers(wanted: Any, places: Mapping[str, str], dtype: Any) -> dict[str, Any]:
+def _towers(wanted: Any, places: Mapping[str, Path], dtype: Any) -> dict[str, Any]:
     """What transformers loads: our name of a part -> the part."""
     from . import towers
 

@@ -7,7 +7,7 @@ that a layout has to fill is filled, in its own shape, or an error.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ...errors import CheckpointError
-from .tensor_files import TensorFiles, some
+from .tensor_files import FLOATS, TensorFiles, some
 
 LISTED = 8  # names of one kind of fault that an error shows
 
@@ -121,9 +121,11 @@ class Plan:
 
 
 def alike(names: Iterable[str]) -> list[str]:
-    """Names with their numbers as *, each once with how often it occurs."""
-    found = Counter(re.sub(r"(?<![^.])\d+(?![^.])", "*", name) for name in names)
-    return [f"{name} ({count})" if count > 1 else name for name, count in found.items()]
+    """Names that differ in their numbers alone as one, with * for these and how many there are."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        found[re.sub(r"(?<![^.])\d+(?![^.])", "*", name)].append(name)
+    return [f"{shape} ({len(these)})" if len(these) > 1 else these[0] for shape, these in found.items()]
 
 
 def map_names(layout: Layout, files: TensorFiles, wanted: Mapping[str, torch.Size]) -> Plan:
@@ -151,13 +153,18 @@ def map_names(layout: Layout, files: TensorFiles, wanted: Mapping[str, torch.Siz
         for index, one in enumerate(ours):
             plan.sources[one].append(Source(name, rule, index))
     unknown = [name for name in plan.unknown if not layout.reports or re.search(layout.critical, name)]
-    faults = [*_listed("no rule knows", unknown), *_unfilled(layout, plan, wanted), *_misfits(plan, files, wanted)]
+    faults = [
+        *_listed("no rule knows", alike(unknown)),
+        *_unfilled(layout, plan, wanted),
+        *_misfits(plan, files, wanted),
+    ]
     if faults:
         listing = "\n".join(f"    {fault}" for fault in faults)
         raise CheckpointError(
             f"{layout.title}: names or shapes do not fit:\n{listing}",
             where=str(files.where),
-            mend="check that the file is what it was named as, and that the model section has its sizes",
+            mend="check that the file is what it was named as, and that the model section has its sizes"
+            + ("; --rules FILE or --allow-unread for names that the model does not need" if unknown else ""),
         )
     return plan
 
@@ -185,7 +192,7 @@ def _whole(sources: Sequence[Source]) -> bool:
 
 
 def _misfits(plan: Plan, files: TensorFiles, wanted: Mapping[str, torch.Size]) -> list[str]:
-    twice, shapes = [], []
+    twice, shapes, formats = [], [], []
     for ours, sources in plan.sources.items():
         places = [source.rule.rows for source in sources]
         if len(set(places)) < len(places) or (None in places and len(places) > 1):
@@ -194,7 +201,13 @@ def _misfits(plan: Plan, files: TensorFiles, wanted: Mapping[str, torch.Size]) -
             there, here = files.shape(source.name), wanted[ours]
             if not _fits(source.rule, there, here):
                 shapes.append(f"{source.name} is {tuple(there)}, {ours} {tuple(here)}")
-    return [*_listed("filled twice:", twice), *_listed("of another shape:", shapes)]
+            if files.dtype(source.name) not in FLOATS:
+                formats.append(f"{source.name} is {files.dtype(source.name)}")
+    return [
+        *_listed("filled twice:", twice),
+        *_listed("of another shape:", shapes),
+        *_listed("no weights of these number formats:", formats),
+    ]
 
 
 def _fits(rule: Rename, there: torch.Size, here: torch.Size) -> bool:

@@ -341,20 +341,27 @@ def named(path: str | Path, *more: type[Exception]) -> Iterator[None]:
 def written_whole(folder: Path, *, here: bool = True) -> Iterator[Path]:
     """A folder to write into that takes the place of ``folder`` only when the block ends without an error.
 
-    What is written is on the disk before it is moved. The old folder steps aside (``folder.old``) for the moment of the
-    move; where a crash fell into that moment, the next call puts it back before it begins.
+    What is written is on the disk before it is moved. The old folder steps aside for the moment of the move; where a
+    crash fell into that moment, the next call puts it back before it begins. A link stays one: what it leads to is
+    replaced.
 
     Args:
         here: False on the ranks that only take part in gathering the weights.
 
     Raises:
-        StorageError: disk full, no permission; ``folder`` is as it was.
+        StorageError: disk full, no permission; ``folder`` is as it was, and nothing is left beside it.
     """
-    part, aside = (folder.with_name(folder.name + end) for end in (".part", ".old"))
+    folder = folder.resolve()
+    part, aside = (folder.with_name(f"{folder.name}.llava-corr-{end}") for end in ("part", "old"))
     try:
         if here:
             _tidy(folder, part, aside)
-        yield part
+        try:
+            yield part
+        except BaseException:
+            if here:
+                shutil.rmtree(part, ignore_errors=True)
+            raise
         if here:
             for file in part.rglob("*.safetensors"):
                 usual_mode(file)
@@ -374,8 +381,8 @@ def written_whole(folder: Path, *, here: bool = True) -> Iterator[Path]:
     except (OSError, SafetensorError) as cause:
         raise StorageError(
             f"could not write the model: {cause}",
-            where=str(part),
-            mend="free disk space, then run the same command again: it continues from the last checkpoint",
+            where=str(folder),
+            mend="see that there is space and permission to write, then run the same command again",
         ) from cause
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 import torch
@@ -14,7 +16,7 @@ from ...errors import CheckpointError
 from .model_folder import refuse_absent
 
 # Weights once, as safetensors where there are any, and what says how they are to be read.
-SETTINGS = ("*.json", "*.model")
+SETTINGS = ("*.json", "*.model", "*.txt", "*.jinja")
 WEIGHTS = ("*.safetensors", "*.bin")
 
 
@@ -28,7 +30,7 @@ def local(place: str) -> Path:
         return Path(place)
     if is_address(place):
         return _fetched(place)
-    if Path(place).suffix in (".pth", ".pt", ".bin", ".safetensors") or place.count("/") != 1:
+    if not may_be_fetched(place):
         raise CheckpointError("there is no such file or folder", where=place, mend="correct the path, or name a hub id")
     refuse_absent(place)
     try:
@@ -43,6 +45,14 @@ def local(place: str) -> Path:
             where=place,
             mend="download it where there is a network and name the folder; gated models want hf auth login",
         ) from cause
+
+
+def may_be_fetched(place: str) -> bool:
+    """Whether what is not there looks like something that lies elsewhere: an address, or OWNER/NAME of the hub."""
+    if place and Path(place).exists():
+        return False
+    files = (".pth", ".pt", ".bin", ".safetensors")
+    return is_address(place) or (place.count("/") == 1 and Path(place).suffix not in files)
 
 
 def is_address(place: str) -> bool:
@@ -62,8 +72,16 @@ def cached(place: str) -> Path | None:
 
 
 def _home_of(address: str) -> Path:
-    """In torch's own cache, where torch.hub puts such files, too."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / address.rpartition("/")[2]
+    """In torch's own cache, beside the files of torch.hub; two addresses have two places there.
+
+    Raises:
+        CheckpointError: the address does not end in the name of a file.
+    """
+    name = Path(unquote(urlsplit(address).path)).name
+    if name in ("", ".", ".."):
+        raise CheckpointError("the address names no file", where=address, mend="take the address of the file itself")
+    code = hashlib.sha256(address.encode()).hexdigest()[:8]
+    return Path(torch.hub.get_dir()) / "checkpoints" / "llava_corr" / code / name
 
 
 def _fetched(address: str) -> Path:

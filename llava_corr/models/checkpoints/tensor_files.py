@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,14 +23,21 @@ from torch import Tensor
 
 from ...errors import CheckpointError
 
-# A folder is read by the first of these that it has.
-INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-WHOLE = ("model.safetensors", "pytorch_model.bin", "mp_rank_00_model_states.pt")  # the last: DeepSpeed, ZeRO 0 to 2
+# A folder is read by the first of these that it has, as transformers would; the last is DeepSpeed's, ZeRO 0 to 2.
+INDEX = ".index.json"
+CANDIDATES = ("model.safetensors", f"model.safetensors{INDEX}", "pytorch_model.bin", f"pytorch_model.bin{INDEX}",
+              "mp_rank_00_model_states.pt")  # fmt: skip
 PICKLED = (".bin", ".pth", ".pt")
 WRAPPERS = ("state_dict", "model", "module")  # mmengine, LAVIS, DeepSpeed: their weights lie below one of these
 AGAIN = "download the file again, and compare its size and checksum with the ones its page shows"
 LFS = b"version https://git-lfs"
-FAULTS = (OSError, ValueError, RuntimeError, EOFError, KeyError, TypeError, SafetensorError, zipfile.BadZipFile)
+# What damaged files make of their readers, torch's own among them.
+FAULTS = (OSError, ValueError, RuntimeError, EOFError, LookupError, TypeError, AttributeError, AssertionError,
+          ArithmeticError, struct.error, MemoryError, SafetensorError, zipfile.BadZipFile)  # fmt: skip
+
+
+SAFETENSORS_FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+FLOATS = tuple(SAFETENSORS_FLOATS.values())
 
 
 class Shard(Protocol):
@@ -38,6 +46,8 @@ class Shard(Protocol):
     def names(self) -> Sequence[str]: ...
 
     def shape(self, name: str) -> torch.Size: ...
+
+    def dtype(self, name: str) -> str: ...
 
     def tensor(self, name: str) -> Tensor: ...
 
@@ -76,6 +86,10 @@ class TensorFiles:
     def shape(self, name: str) -> torch.Size:
         return self._shards[self._home[name]].shape(name)
 
+    def dtype(self, name: str) -> str:
+        """Its number format in words, and how it is held where that is not plainly."""
+        return self._shards[self._home[name]].dtype(name)
+
     def tensor(self, name: str) -> Tensor:
         """A tensor on the CPU, in the number format of the file; mostly a view of the file: copy what is kept.
 
@@ -113,13 +127,14 @@ def open_tensors(path: str | Path, inert: Sequence[str] = ()) -> TensorFiles:
         return TensorFiles(path, {path: _open(path, inert)})
     if not path.is_dir():
         raise CheckpointError("there is no such file or folder", where=str(path), mend="correct the path")
-    for name in INDEXES:
-        if (path / name).is_file():
-            return _open_sharded(path / name, inert)
-    for name in WHOLE:
-        if (path / name).is_file():
-            return TensorFiles(path, {path / name: _open(path / name, inert)})
-    listing = ", ".join((*INDEXES, *WHOLE))
+    for file in (path / name for name in CANDIDATES):
+        if file.is_file():
+            return (
+                _open_sharded(file, inert)
+                if file.name.endswith(INDEX)
+                else TensorFiles(path, {file: _open(file, inert)})
+            )
+    listing = ", ".join(CANDIDATES)
     raise CheckpointError(
         "the folder holds no weights", where=str(path), mend=f"it needs one of {listing}; a file may be named itself"
     )
@@ -134,7 +149,9 @@ def _open_sharded(index: Path, inert: Sequence[str]) -> TensorFiles:
     for file in files:
         if file != Path(file).name or file in ("", ".", "..") or "\\" in file:
             raise CheckpointError(f"it names {file!r}, which is no file of its folder", where=str(index), mend=AGAIN)
-        if not (index.parent / file).is_file():
+        with readable(index):
+            there = (index.parent / file).is_file()
+        if not there:
             raise CheckpointError(
                 f"it names {file}, which is missing", where=str(index), mend="download that file, too"
             )
@@ -180,6 +197,10 @@ class _Safetensors:
     def shape(self, name: str) -> torch.Size:
         return torch.Size(self._handle.get_slice(name).get_shape())
 
+    def dtype(self, name: str) -> str:
+        kind = str(self._handle.get_slice(name).get_dtype())
+        return SAFETENSORS_FLOATS.get(kind, kind)
+
     def tensor(self, name: str) -> Tensor:
         return self._handle.get_tensor(name)
 
@@ -192,6 +213,11 @@ class _Pickled:
 
     def __init__(self, file: Path, inert: Sequence[str]) -> None:
         self._file = file
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+            if packed:
+                raise ValueError(f"{packed[0]} in it is compressed, which torch.save never does")
         empty: list[Any] = [(type(name.rpartition(".")[2], (_Inert,), {}), name) for name in inert]
         with torch.serialization.safe_globals(empty), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is refused below
@@ -202,7 +228,11 @@ class _Pickled:
                 break
         if not isinstance(content, Mapping):
             raise ValueError(f"it holds a {type(content).__name__} instead of named tensors")
-        other = [f"{name} ({type(v).__name__})" for name, v in content.items() if not isinstance(v, Tensor)]
+        other = [
+            f"{name} ({type(v).__name__})"
+            for name, v in content.items()
+            if not isinstance(v, Tensor) or not isinstance(name, str)
+        ]
         if other or not content:
             raise ValueError(f"it holds what are no tensors: {some(other)}" if other else "it holds no tensors")
         self._tensors: dict[str, Tensor] = dict(content)
@@ -212,6 +242,12 @@ class _Pickled:
 
     def shape(self, name: str) -> torch.Size:
         return self._tensors[name].shape
+
+    def dtype(self, name: str) -> str:
+        tensor = self._tensors[name]
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        kind = str(tensor.dtype).removeprefix("torch.")
+        return kind if plain else f"{kind}, {str(tensor.layout).removeprefix('torch.')}, on {tensor.device}"
 
     def tensor(self, name: str) -> Tensor:
         return self._tensors[name].detach()

@@ -7,6 +7,7 @@ token, and by way of ``AutoTokenizer`` drops the first one of a text: other ids,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import normalizers
@@ -19,7 +20,12 @@ from .model_folder import named
 FILES = ("tokenizer.model", "tokenizer.json")
 
 
-def load_llama_tokenizer(folder: str | Path, rows: int, *, extend: bool = False) -> PreTrainedTokenizerFast:
+LAST = {"glamm": (SEG, "<p>", "</p>"), "lisa": (SEG,)}  # of the rows of a release
+
+
+def load_llama_tokenizer(
+    folder: str | Path, rows: int, *, extend: bool = False, last: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
     """The tokenizer of a release, with <image> behind the rows of its weights: its positions are filled with visual
     tokens, so it needs none.
 
@@ -27,6 +33,7 @@ def load_llama_tokenizer(folder: str | Path, rows: int, *, extend: bool = False)
         folder: of the release, or another with its tokenizer.
         rows: of the embedding.
         extend: it is of a release that knows none of the grammar's special tokens; they are added, before <image>.
+        last: tokens that the last rows are known to be of, in order.
 
     Raises:
         CheckpointError: there is none, it does not know [SEG], or its ids are not those of the rows.
@@ -43,6 +50,12 @@ def load_llama_tokenizer(folder: str | Path, rows: int, *, extend: bool = False)
     if (found := 1 + max(known.values())) != rows:
         raise CheckpointError(
             f"the tokenizer has ids for {found} rows, the embedding has {rows}",
+            where=str(path),
+            mend="take tokenizer and weights of one release",
+        )
+    if wrong := [f"{t} is {known.get(t)}" for k, t in enumerate(reversed(last), 1) if known.get(t) != rows - k]:
+        raise CheckpointError(
+            f"the last of {rows} rows are of {', '.join(last)}, but by the tokenizer {', '.join(wrong)}",
             where=str(path),
             mend="take tokenizer and weights of one release",
         )

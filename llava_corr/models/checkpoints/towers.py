@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from ...errors import CheckpointError
 from ..configuration import LlavaCorrConfig
 from ..correspondence import semantic_class
 from ..visual_tokens import vision_class
-from .model_folder import check_fit, named, refuse_absent
+from .model_folder import check_fit, named
+from .tensor_files import FLOATS, open_tensors, some
 
 # What shapes do not show, and what would change every feature.
 UNSEEN = ("num_attention_heads", "layer_norm_eps", "hidden_act", "patch_size", "image_size")
@@ -51,15 +53,25 @@ def _load(
     device: str | torch.device,
     leave: Sequence[str] = (),
 ) -> PreTrainedModel:
-    refuse_absent(path)
-    with named(path):
-        found: Any = AutoConfig.from_pretrained(path)
+    files = open_tensors(
+        path
+    )  # refuses what is damaged, hostile or elsewhere, before transformers reads the same files
+    if not Path(path).is_dir():
+        raise CheckpointError("a single file", where=str(path), mend="name its folder, which has config.json beside it")
+    weights = [name for name in files if not name.endswith("position_ids")]  # whole numbers, made anew
+    if odd := [f"{name} is {files.dtype(name)}" for name in weights if files.dtype(name) not in FLOATS]:
+        mend = "take weights as floating numbers"
+        raise CheckpointError(f"no weights of these number formats: {some(odd)}", where=str(path), mend=mend)
+    files.verify()
+    with named(path, UnpicklingError):
+        found: Any = AutoConfig.from_pretrained(path, trust_remote_code=False)
         found = getattr(found, "vision_config", found)
         _check_same(wanted, found, path)
         loaded: Any = kind.from_pretrained(
             path,
             config=wanted,
             dtype=dtype,
+            trust_remote_code=False,
             device_map={"": str(device)},
             output_loading_info=True,
             ignore_mismatched_sizes=True,

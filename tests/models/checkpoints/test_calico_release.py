@@ -10,6 +10,7 @@ from slow_llama import write_tokenizer
 from tiny_releases import run_import
 from toy import write_toy
 
+from llava_corr.cli import main
 from llava_corr.inference.predictor import Predictor
 from llava_corr.models.checkpoints.model_folder import load_model
 from llava_corr.models.checkpoints.tensor_files import open_tensors
@@ -100,6 +101,9 @@ def test_what_matters_must_be_whole(folder, tmp_path, capsys, missing):
         ("- {pattern: a}", "needs a pattern"),
         ("- {pattern: a, name: 3}", "text"),
         ("- {pattern: a, name: 'b.\\1'}", "0 groups"),
+        ("- {pattern: '(a)', name: 'b.\\2'}", "1 groups"),
+        ("- {pattern: '(?P<x>a)', name: 'b.\\g<y>'}", "nothing else"),
+        ("- {pattern: a, name: 'b\\'}", "nothing else"),
         ("- {pattern: a, name: b, ignore: c}", "needs a pattern"),
         ("a: b", "needs a pattern"),
         ("[", "cannot be read"),
@@ -111,6 +115,15 @@ def test_rules_of_no_sense(folder, tmp_path, capsys, text, words):
     assert words in capsys.readouterr().err
 
 
-def test_rules_are_for_this_release_alone(released, tmp_path, capsys):
+def test_it_takes_the_place_of_all_configured_releases(folder, tmp_path, caplog):
+    """The composition names others, which are not even looked for."""
+    others = "model.releases={glamm: /no/such, lavis: /no/such.pth, eva: /no/such.pth, dinov2: /no/such}"
+    words = ["import", "--config", "tiny/calico.yaml", *tiny_releases.SETS, "--set", others]
+    assert main([*words, "--out", str(tmp_path / "out"), "--from", f"calico={folder}"]) == 0
+    assert json.loads((tmp_path / "out" / "import.json").read_text())["releases"] == {"calico": str(folder)}
+    assert "this is NOT the released Calico" in caplog.text
+
+
+def test_rules_are_read_before_anything_else(released, tmp_path, capsys):
     assert run_import(tmp_path / "out", f"glamm={released / 'glamm'}", rules=tmp_path / "none.yaml") == 2
-    assert "--rules are for" in capsys.readouterr().err
+    assert "the rules cannot be read" in capsys.readouterr().err

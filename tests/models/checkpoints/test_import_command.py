@@ -11,6 +11,7 @@ import tiny_releases
 import torch
 from file_server import serve_files
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 from slow_llama import LISA, slow_ids, write_tokenizer
 from tiny_releases import GROUNDING, SETS, run_import
 from toy import small_config, write_toy
@@ -212,6 +213,72 @@ def no_decoder(folder):
     index.write_text(json.dumps({"weight_map": {n: f for n, f in home.items() if ".mask_decoder." not in n}}))
 
 
+def settings(**changes):
+    def change(folder):
+        for kind, values in changes.items():
+            file = folder / kind / "config.json"
+            known = json.loads(file.read_text()) if file.exists() else {}
+            file.write_text(json.dumps(known | LLAMA | values))
+
+    return change
+
+
+LLAMA = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2,
+         "rms_norm_eps": 1e-5, "architectures": ["LISAForCausalLM"], "model_type": "llava"}  # fmt: skip
+
+
+def permuted(folder):
+    """Rows of [SEG] and <p> exchanged."""
+    file = folder / "glamm" / "added_tokens.json"
+    ids = json.loads(file.read_text())
+    file.write_text(json.dumps(ids | {"[SEG]": ids["<p>"], "<p>": ids["[SEG]"]}))
+
+
+def code(folder):
+    config = {"model_type": "own", "auto_map": {"AutoConfig": "evil.Own"}}
+    (folder / "dinov2" / "config.json").write_text(json.dumps(config))
+    (folder / "dinov2" / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')")
+
+
+def tower(changed):
+    def change(folder):
+        file = folder / "dinov2" / "model.safetensors"
+        save_file(load_file(file) | changed, file, metadata={"format": "pt"})
+
+    return change
+
+
+def pickled_tower(folder):
+    file = folder / "dinov2" / "model.safetensors"
+    torch.save(load_file(file), folder / "dinov2" / "pytorch_model.bin")
+    file.unlink()
+    return folder / "dinov2" / "pytorch_model.bin"
+
+
+def flipped(folder):
+    file = pickled_tower(folder)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def elsewhere(folder):
+    file = pickled_tower(folder)
+    index = {"weight_map": dict.fromkeys(torch.load(file), "../../outside.bin")}
+    (folder.parent / "outside.bin").write_bytes(file.read_bytes())
+    file.with_name("pytorch_model.bin.index.json").write_text(json.dumps(index))
+    file.unlink()
+
+
+class Hostile:
+    def __reduce__(self):
+        return (open, ("ran", "w"))
+
+
+def hostile(folder):
+    torch.save({"a": Hostile()}, pickled_tower(folder))
+
+
 REFUSED = {
     "a name is missing": (without("Qformer.bert.encoder.layer.0.crossattention.self.key.weight"), "nothing fills"),
     "a cut file": (cut("eva_vit_g.pth"), "cannot be read"),
@@ -221,7 +288,21 @@ REFUSED = {
     "files swapped": (swap, "no rule knows"),
     "no mask decoder": (no_decoder, "nothing fills grounding.sam.mask_decoder"),
     "no such file": (lambda folder: (folder / "eva_vit_g.pth").unlink(), "no such file"),
-    "no DINOv2": (lambda folder: shutil.rmtree(folder / "dinov2"), "no such folder"),
+    "no DINOv2": (lambda folder: shutil.rmtree(folder / "dinov2"), "no such file or folder"),
+    "another epsilon": (settings(glamm={"rms_norm_eps": 1e-6}), "rms_norm_eps is 1e-06"),
+    "another rotary base": (settings(glamm={"rope_theta": 5e5}), "rope_parameters is {'rope_theta': 500000.0"),
+    "stretched positions": (settings(glamm={"rope_scaling": {"type": "linear", "factor": 2.0}}), "rope_parameters"),
+    "another activation": (settings(glamm={"hidden_act": "gelu"}), "hidden_act is 'gelu'"),
+    "fewer heads for keys": (settings(glamm={"num_key_value_heads": 1}), "num_key_value_heads is 1"),
+    "other heads": (settings(glamm={"num_attention_heads": 4}), "num_attention_heads is 4"),
+    "quantised": (settings(glamm={"quantization_config": {"quant_method": "gptq"}}), "weights are quantised"),
+    "no configuration": (lambda folder: (folder / "glamm" / "config.json").write_text("[]"), "no configuration"),
+    "other special tokens": (permuted, "but by the tokenizer"),
+    "a tower that brings code": (code, "no model can be loaded"),
+    "a tower of whole numbers": (tower({"embeddings.cls_token": torch.ones(1, 1, 24).int()}), "number formats"),
+    "a tower with a changed bit": (flipped, "cannot be read"),
+    "a tower's index leads elsewhere": (elsewhere, "which is no file of its folder"),
+    "a tower's hostile file": (hostile, "only tensors are loaded"),
 }
 
 
@@ -233,11 +314,119 @@ def test_refused_releases_leave_the_folder_as_it_was(released, tmp_path, capsys,
     change(copy)
     out = tmp_path / "out"
     out.mkdir()
-    (out / "config.json").write_text("{}")
+    (out / "import.json").write_text("{}")
     assert run_import(out, *places(copy)) == 2
     assert words in capsys.readouterr().err
-    assert [path.name for path in out.iterdir()] == ["config.json"]
-    assert not (tmp_path / "out.part").exists()
+    assert [path.name for path in out.iterdir()] == ["import.json"]
+    assert not list(tmp_path.glob("out.*"))
+    assert not list(tmp_path.rglob("ran"))
+
+
+def test_settings_that_are_the_composition_s(released, tmp_path):
+    shutil.copytree(released, tmp_path / "copy")
+    settings(glamm={})(tmp_path / "copy")
+    assert run_import(tmp_path / "out", *places(tmp_path / "copy")) == 0
+
+
+def test_settings_of_instructblip(released, tmp_path, capsys):
+    shutil.copytree(released, tmp_path / "copy")
+    file = tmp_path / "copy" / "instructblip" / "config.json"
+    config = json.loads(file.read_text())
+    config["vision_config"]["layer_norm_eps"] = 1e-3
+    config["qformer_config"]["num_attention_heads"] = 4
+    file.write_text(json.dumps(config))
+    kinds = [f"{kind}={tmp_path / 'copy' / kind}" for kind in ("glamm", "instructblip", "dinov2")]
+    assert run_import(tmp_path / "out", *kinds) == 2
+    error = capsys.readouterr().err
+    assert "vision: layer_norm_eps is 0.001" in error
+    assert "qformer: num_attention_heads is 4" in error
+
+
+@pytest.mark.parametrize("where", ["glamm", "", "glamm/inside", "thesis", "file", "here"])
+def test_nothing_but_an_import_is_ever_replaced(released, tmp_path, monkeypatch, capsys, where):
+    """A release, the folder above it, one inside it, a folder of other things, a file, the folder one is in."""
+    copy = tmp_path / "copy"
+    shutil.copytree(released, copy)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.txt").write_text("words")
+    (tmp_path / "file").write_text("words")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    out = tmp_path / where if where in ("thesis", "file", "here") else copy / where
+    assert run_import(out, *places(copy)) == 2
+    assert "--out" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_an_import_of_before_is_replaced_also_through_a_link(released, tmp_path):
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "weights").symlink_to(tmp_path / "scratch")
+    for _ in range(2):
+        assert run_import(tmp_path / "weights", *places(released)) == 0
+        assert (tmp_path / "weights").is_symlink()
+        assert (tmp_path / "scratch" / "import.json").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scratch", "weights"]
+
+
+def test_what_lies_here_is_looked_at_before_anything_is_fetched(released, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with serve_files(released) as (address, handler):
+        web = [f"lavis={address}/instruct_blip.pth", f"eva={address}/eva_vit_g.pth"]
+        rest = [f"glamm={released / 'glamm'}", f"dinov2={released / 'dinov2'}"]
+        for words in (
+            (tmp_path / "out", "glamm=/no/such/folder", *web),
+            (released / "glamm", *rest, *web),
+        ):
+            assert run_import(*words) == 2
+        assert run_import(tmp_path / "out", *rest, *web, rules="/no/such/rules.yaml") == 2
+        assert run_import(tmp_path / "out", *rest, *web, fresh="seg_projektion") == 2
+        assert not handler.requests
+    assert "seg_projektion" in capsys.readouterr().err
+
+
+def test_a_user_s_rules_and_names_let_go_unread(released, tmp_path, caplog):
+    shutil.copytree(released / "glamm", tmp_path / "glamm")
+    shard = tmp_path / "glamm" / "pytorch_model-00001-of-00002.bin"
+    index = tmp_path / "glamm" / "pytorch_model.bin.index.json"
+    more = {f"model.pointer.{k}.weight": torch.ones(3) for k in range(4)}
+    torch.save(torch.load(shard) | more, shard)
+    home = json.loads(index.read_text())
+    index.write_text(json.dumps(home | {"weight_map": home["weight_map"] | dict.fromkeys(more, shard.name)}))
+    kinds = [f"glamm={tmp_path / 'glamm'}", *places(released)[1:]]
+    assert run_import(tmp_path / "refused", *kinds) == 2
+    composition = ["--config", "tiny/calico.yaml", *SETS]
+    assert main(["import", *composition, "--allow-unread", "--out", str(tmp_path / "a"), "--from", *kinds]) == 0
+    assert "model.pointer.*.weight (4)" in caplog.text
+    (tmp_path / "rules.yaml").write_text("- {pattern: 'model\\.pointer\\..+', ignore: nobody points}")
+    assert run_import(tmp_path / "b", *kinds, rules=tmp_path / "rules.yaml") == 0
+    assert len(json.loads((tmp_path / "b" / "import.json").read_text())["tables"][0]["ignored"]["nobody points"]) == 4
+
+
+def test_numbers_as_the_file_holds_them(released, tmp_path):
+    """Halves, doubles and turned tensors are read; whole, complex and sparse ones are no weights."""
+    tensors = torch.load(released / "eva_vit_g.pth")
+    name = "blocks.0.mlp.fc1.weight"
+    value = tensors[name]
+    for number, other in enumerate((value.half(), value.double(), value.T.contiguous().T)):
+        torch.save(tensors | {name: other}, tmp_path / "eva.pth")
+        kinds = [word for word in places(released) if not word.startswith("eva")]
+        assert run_import(tmp_path / str(number), *kinds, f"eva={tmp_path / 'eva.pth'}", dtype="float32") == 0
+        read = load_model(tmp_path / str(number)).state_dict()
+        assert torch.equal(read["visual_tokens.vision_model.encoder.layers.0.mlp.fc1.weight"], other.float())
+
+
+@pytest.mark.parametrize("change", ["int", "bool", "cfloat", "to_sparse"])
+def test_what_are_no_weights(released, tmp_path, capsys, change):
+    tensors = torch.load(released / "eva_vit_g.pth")
+    name = "blocks.0.mlp.fc1.weight"
+    torch.save(tensors | {name: getattr(tensors[name], change)()}, tmp_path / "eva.pth")
+    kinds = [word for word in places(released) if not word.startswith("eva")]
+    assert run_import(tmp_path / "out", *kinds, f"eva={tmp_path / 'eva.pth'}") == 2
+    error = capsys.readouterr().err
+    assert name in error or "no tensors" in error
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import foreign
@@ -69,16 +70,24 @@ def test_glamm_by_attributes_that_nobody_told(calico, below):
         for name, shape in foreign.glamm().items()
     }
     more = {f"model.pointer.blocks.{k}.{end}": (4,) for k in range(20) for end in ("weight", "bias")}
-    plan = map_names(glamm_layout(config), files_of(names | more), wanted)
+    with pytest.raises(CheckpointError, match=r"no rule knows model.pointer.blocks.\*.weight \(20\)"):
+        map_names(glamm_layout(config), files_of(names | more), wanted)
+    plan = map_names(replace(glamm_layout(config), reports=True), files_of(names | more), wanted)
     assert {n for n in wanted if n.startswith(("trunk.", "seg_projection.", "grounding."))} == set(plan.sources)
     assert set(plan.unknown) == set(more)
     assert any("40 NOT READ" in line and "model.pointer.blocks.*.weight (20)" in line for line in plan.table())
 
 
-def test_lisas_names_are_known(calico):
-    config, wanted = composition("baselines/lisa.yaml", rows=32004)
-    with pytest.raises(CheckpointError, match="no rule knows surprise"):
-        map_names(lisa_layout(config), files_of(foreign.lisa() | {"surprise": (3,)}), wanted)
+@pytest.mark.parametrize(
+    "name",
+    ["model.final_norm.weight", "model.mm_projector.4.weight", "model.layers.0.self_attn.q_proj.lora_A.weight",
+     "model.text_hidden_fcs_2.0.0.weight", "model.other.mask_decoder.x", "model.layers_extra.0.weight"],
+)  # fmt: skip
+def test_names_of_weights_that_might_be_needed_are_never_let_go_unread(name):
+    config, wanted = composition("baselines/glamm.yaml")
+    layout = replace(glamm_layout(config), reports=True)
+    with pytest.raises(CheckpointError, match="no rule knows"):
+        map_names(layout, files_of(foreign.glamm() | {name: (4096, 4096)}), wanted)
 
 
 def test_instructblip_fills_the_visual_tokens(calico):

@@ -220,7 +220,7 @@ def write(target, text):
 
 
 def test_a_crash_while_folders_are_exchanged_loses_nothing(tmp_path, monkeypatch):
-    target, aside = tmp_path / "model", tmp_path / "model.old"
+    target, aside = tmp_path / "model", tmp_path / "model.llava-corr-old"
     write(target, "first")
     moves, replace = [], os.replace
 
@@ -256,7 +256,7 @@ def test_a_move_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
     replace = os.replace
 
     def fail(source, goal):
-        if str(source).endswith(".part"):
+        if str(source).endswith("-part"):
             raise OSError(5, "input/output error")
         replace(source, goal)
 
@@ -273,4 +273,4 @@ def test_what_is_moved_is_on_the_disk(tmp_path, monkeypatch):
     )
     write(tmp_path / "model", "first")
     names = [os.path.relpath(path, tmp_path) for path in synced]
-    assert names == ["model.part/a.txt", "model.part", "."]
+    assert names == ["model.llava-corr-part/a.txt", "model.llava-corr-part", "."]

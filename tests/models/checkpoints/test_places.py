@@ -119,7 +119,7 @@ def test_a_download_that_breaks_off_leaves_nothing(addresses):
     assert local(f"{address}/x.pth").exists()
 
 
-@pytest.mark.parametrize("place", ["{}/none.pth", "http://127.0.0.1:9/x.pth", "https://"])
+@pytest.mark.parametrize("place", ["{}/none.pth", "http://127.0.0.1:9/x.pth"])
 def test_an_address_without_a_file(addresses, place):
     with pytest.raises(CheckpointError, match="cannot be fetched"):
         local(place.format(addresses[0]))
@@ -131,3 +131,18 @@ def test_offline_nothing_is_asked_for(addresses, monkeypatch):
     with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE"):
         local(f"{address}/x.pth")
     assert not handler.requests
+
+
+def test_two_addresses_of_one_name_are_two_files(addresses, tmp_path):
+    address, _ = addresses
+    (tmp_path / "served" / "b").mkdir()
+    torch.save({"a": torch.zeros(3)}, tmp_path / "served" / "b" / "x.pth")
+    assert len(open_tensors(local(f"{address}/x.pth")).tensor("a")) == 5000
+    assert len(open_tensors(local(f"{address}/b/x.pth")).tensor("a")) == 3
+    assert len(open_tensors(local(f"{address}/b/x.pth?download=true")).tensor("a")) == 3
+
+
+@pytest.mark.parametrize("place", ["https://", "http://host/", "http://host/a/..", "http://host/%2e%2e"])
+def test_an_address_that_names_no_file(place):
+    with pytest.raises(CheckpointError, match="names no file"):
+        local(place)
