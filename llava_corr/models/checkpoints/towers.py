@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from ...errors import CheckpointError
+from ...files import read_json
 from ..configuration import LlavaCorrConfig
 from ..correspondence import semantic_class
 from ..visual_tokens import vision_class
@@ -53,16 +54,7 @@ def _load(
     device: str | torch.device,
     leave: Sequence[str] = (),
 ) -> PreTrainedModel:
-    files = open_tensors(
-        path
-    )  # refuses what is damaged, hostile or elsewhere, before transformers reads the same files
-    if not Path(path).is_dir():
-        raise CheckpointError("a single file", where=str(path), mend="name its folder, which has config.json beside it")
-    weights = [name for name in files if not name.endswith("position_ids")]  # whole numbers, made anew
-    if odd := [f"{name} is {files.dtype(name)}" for name in weights if files.dtype(name) not in FLOATS]:
-        mend = "take weights as floating numbers"
-        raise CheckpointError(f"no weights of these number formats: {some(odd)}", where=str(path), mend=mend)
-    files.verify()
+    _check_files(path, wanted)
     with named(path, UnpicklingError):
         found: Any = AutoConfig.from_pretrained(path, trust_remote_code=False)
         found = getattr(found, "vision_config", found)
@@ -82,13 +74,28 @@ def _load(
     return model
 
 
-def _check_same(wanted: PreTrainedConfig, found: PreTrainedConfig, path: str | Path) -> None:
-    if wanted.model_type != found.model_type:
+def _check_files(path: str | Path, wanted: PreTrainedConfig) -> None:
+    """Refuses what is damaged, hostile, elsewhere or of another class, before transformers reads the same files: it
+    follows indexes anywhere, turns whole numbers into weights, and asks whether to run the code of unknown classes."""
+    files = open_tensors(path)
+    if not Path(path).is_dir():
+        raise CheckpointError("a single file", where=str(path), mend="name its folder, which has config.json beside it")
+    weights = [name for name in files if not name.endswith("position_ids")]  # whole numbers, made anew
+    if odd := [f"{name} is {files.dtype(name)}" for name in weights if files.dtype(name) not in FLOATS]:
+        mend = "take weights as floating numbers"
+        raise CheckpointError(f"no weights of these number formats: {some(odd)}", where=str(path), mend=mend)
+    files.verify()
+    settings = read_json(Path(path) / "config.json", CheckpointError)
+    found = settings.get("model_type") if isinstance(settings, dict) else None
+    if found not in (wanted.model_type, wanted.model_type.removesuffix("_vision_model")):
         raise CheckpointError(
-            f"a model of type {found.model_type!r}, not {wanted.model_type!r}",
+            f"a model of type {found!r}, not {wanted.model_type!r}",
             where=str(path),
             mend="name the model that the configuration's section is of",
         )
+
+
+def _check_same(wanted: PreTrainedConfig, found: PreTrainedConfig, path: str | Path) -> None:
     faults = [
         f"{name} is {getattr(found, name)!r}, the configuration has {getattr(wanted, name)!r}"
         for name in UNSEEN

@@ -298,7 +298,7 @@ REFUSED = {
     "quantised": (settings(glamm={"quantization_config": {"quant_method": "gptq"}}), "weights are quantised"),
     "no configuration": (lambda folder: (folder / "glamm" / "config.json").write_text("[]"), "no configuration"),
     "other special tokens": (permuted, "but by the tokenizer"),
-    "a tower that brings code": (code, "no model can be loaded"),
+    "a tower that brings code": (code, "a model of type 'own'"),
     "a tower of whole numbers": (tower({"embeddings.cls_token": torch.ones(1, 1, 24).int()}), "number formats"),
     "a tower with a changed bit": (flipped, "cannot be read"),
     "a tower's index leads elsewhere": (elsewhere, "which is no file of its folder"),
