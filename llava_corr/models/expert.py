@@ -47,8 +47,12 @@ class ExpertAdapter(nn.Module):
 class Expert(RadioModel):
     """RADIO whose configuration says by which rule its position table is resized: ``align_corners``, false if absent.
 
-    Its weights are those of ``RadioModel``, which loads them, too, and resizes by the newer rule.
+    Its weights are those of ``RadioModel``, which loads them, too, and resizes by the newer rule. What pixels are
+    normalised by is held in float32 whatever the weights are loaded as: rounded, it would shift every pixel, as it does
+    in ``RadioModel``.
     """
+
+    _keep_in_fp32_modules_strict = ["input_conditioner"]  # noqa: RUF012  (transformers' own word for it)
 
     def __init__(self, config: RadioConfig) -> None:
         super().__init__(config)

@@ -11,9 +11,10 @@ Weights are read, merged and written shard by shard: no more than one is in memo
 
 from __future__ import annotations
 
+import math
+import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,10 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
 )
 
-from ...errors import CheckpointError, LlavaCorrError
+from ...errors import CheckpointError
 from ...files import read_json, write_json
 from ..expert import Expert, ExpertAdapter
-from . import colva, radio
+from . import colva, radio, xtuner_lora
 from .colva_tokenizers import VPT, id_of
 from .model_folder import check_fit, named, written_whole
 
@@ -42,6 +43,16 @@ SHARD = 1_000_000_000  # bytes; writing one takes twice as much
 # Of a Qwen2-VL: how pictures and conversations are prepared, and answers drawn.
 COPIED = ("preprocessor_config.json", "chat_template.json", "chat_template.jinja", "generation_config.json")
 MEND = "import it again"
+FAULTS = (TypeError, KeyError, AttributeError, ImportError)  # of settings without sense
+LORA_CONFIG = "adapter_config.json"
+KINDS = {"internvl2": InternVLForConditionalGeneration, "qwen2-vl": Qwen2VLForConditionalGeneration}
+# What a loader finds in the table, and of which kind it is; all numbers are above zero.
+NOTES: dict[str, Any] = {
+    "template": str, "stop_token": str, "positions": str, "vpt_token": str, "vpt_id": int, "image_token_id": int,
+    "align_corners": bool, "mask_threshold": float, "pool_epsilon": float, "radio_version": str,
+}  # fmt: skip
+LORA_NOTES: dict[str, Any] = {"rank": int, "alpha": (int, float), "scale": float, "merged": bool}
+REQUEST = re.compile("auto_map|custom_.*|quantization_config|_?(attn|experts)_implementation.*|.*kernel.*")
 
 
 def write_colva(
@@ -51,7 +62,7 @@ def write_colva(
 
     Args:
         releases: kind -> place, for the table.
-        dtype: of trunk, expert and LoRA; adapter and RADIO's constants stay in float32.
+        dtype: of trunk and expert; adapter and RADIO's constants are in float32, a LoRA is as its file has it.
         shard: greatest size of a file in bytes, but for single weights that are larger.
 
     Raises:
@@ -59,11 +70,11 @@ def write_colva(
         StorageError: it cannot be written.
     """
     found.weights.verify()
-    with written_whole(out) as part, _removed_on_errors(part):
+    with written_whole(out) as part:
         _write_trunk(found, part / "trunk", dtype, shard)
         if found.lora is not None:
             found.lora.config().save_pretrained(str(part / "lora"))
-            values = _Values(found, colva.LORA, dtype, "base_model.model.")
+            values = _Values(found, colva.LORA, None, "base_model.model.")
             _write_tensors(part / "lora", "adapter_model", values, [found.weights.names(colva.LORA)])
         _write_model(found, colva.EXPERT, found.expert, part / "expert", dtype, shard)
         save_file(
@@ -78,19 +89,12 @@ def write_colva(
                 "releases": dict(releases),
                 "colva": found.notes,
                 "tables": [plan.to_json() for plan in found.weights.plans],
-                "made": {f"expert, {absent} layer scales": "1, and in no file: CoLVA's RADIO has none"},
+                "made": {
+                    f"expert, {absent} layer scales": "1, and in no file: CoLVA's RADIO has none",
+                    **dict.fromkeys(found.weights.made, "from config.json"),
+                },
             },
         )
-
-
-@contextmanager
-def _removed_on_errors(part: Path) -> Iterator[None]:
-    """Gigabytes that are of no use; what breaks off otherwise is cleared away by the next call."""
-    try:
-        yield
-    except LlavaCorrError:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 def _write_trunk(found: colva.Colva, folder: Path, dtype: torch.dtype, shard: int) -> None:
@@ -128,9 +132,9 @@ def _write_model(found: colva.Colva, part: str, model: Any, folder: Path, dtype:
 
 
 class _Values:
-    """Weights of a part by name, read when they are asked for."""
+    """Weights of a part by name, read when they are asked for; in the number format of the file if dtype is None."""
 
-    def __init__(self, found: colva.Colva, part: str, dtype: torch.dtype, above: str = "") -> None:
+    def __init__(self, found: colva.Colva, part: str, dtype: torch.dtype | None, above: str = "") -> None:
         self._weights, self._part, self._dtype, self.above = found.weights, part, dtype, above
 
     def __getitem__(self, name: str) -> Tensor:
@@ -176,47 +180,92 @@ def load_colva(
 ) -> LoadedColva:
     """Loads what :func:`write_colva` wrote.
 
+    The folder may be another's: nothing of it is run, and no file of it makes a library fetch or import anything.
+
     Args:
-        dtype: of trunk and expert; that of the files if None.
+        dtype: of trunk and expert; that of the files if None. RADIO's constants are in float32 all the same.
 
     Raises:
-        CheckpointError: a file is missing or broken, weights are missing, left over or of another shape, or the
-            tokenizer has other ids.
+        CheckpointError: a file is missing or broken, weights are missing, left over or of another shape, or the parts
+            do not agree with import.json.
     """
     folder = Path(folder)
-    notes = read_json(folder / TABLE, CheckpointError).get("colva")
-    kinds = {"internvl2": InternVLForConditionalGeneration, "qwen2-vl": Qwen2VLForConditionalGeneration}
-    if not isinstance(notes, dict) or notes.get("kind") not in kinds:
-        raise CheckpointError("no imported CoLVA", where=str(folder / TABLE), mend="name a folder that import wrote")
-    trunk = _load(kinds[notes["kind"]], folder / "trunk", dtype, device)
-    with named(folder / "trunk", TypeError, KeyError, AttributeError):
-        tokenizer = AutoTokenizer.from_pretrained(folder / "trunk")
-    if id_of(tokenizer, VPT, folder / "trunk") != notes["vpt_id"]:
-        raise CheckpointError(f"the tokenizer has another id for {VPT}", where=str(folder / "trunk"), mend=MEND)
-    if (notes["lora"] or {}).get("merged") is False:
-        with named(folder / "lora", TypeError, KeyError, AttributeError, RuntimeError):
-            trunk = _with_lora(trunk, folder / "lora")
+    notes = _read_notes(folder / TABLE)
+    trunk = _load(KINDS[notes["kind"]], folder / "trunk", dtype, device)
+    with named(folder / "trunk", *FAULTS):
+        tokenizer = AutoTokenizer.from_pretrained(folder / "trunk", trust_remote_code=False, local_files_only=True)
+    _agree(folder / "trunk", "vpt_id", id_of(tokenizer, VPT, folder / "trunk"), notes)
+    _agree(folder / "trunk", "image_token_id", trunk.config.image_token_id, notes)
+    if notes["lora"] and not notes["lora"]["merged"]:
+        with named(folder / "lora", *FAULTS, RuntimeError):
+            trunk = _with_lora(trunk, folder / "lora", notes)
     expert = _load(Expert, folder / "expert", dtype, device)
-    if expert.config.align_corners != notes["align_corners"]:
-        raise CheckpointError("align_corners is another one than in import.json", where=str(folder), mend=MEND)
+    _agree(folder / "expert" / "config.json", "align_corners", getattr(expert.config, "align_corners", None), notes)
     return LoadedColva(trunk, tokenizer, expert, _load_adapter(folder / ADAPTER_FILE, trunk, expert, device), notes)
 
 
+def _read_notes(file: Path) -> dict[str, Any]:
+    content = read_json(file, CheckpointError)
+    notes = content.get("colva") if isinstance(content, dict) else None
+    if not isinstance(notes, dict) or notes.get("kind") not in list(KINDS):
+        raise CheckpointError("no imported CoLVA", where=str(file), mend="name a folder that import wrote")
+    lora = notes.get("lora", "absent")
+    sections = [("colva", notes, NOTES), *([] if lora is None else [("colva, lora", lora, LORA_NOTES)])]
+    for name, section, kinds in sections:
+        for key, kind in kinds.items():
+            value = section.get(key) if isinstance(section, dict) else None
+            right = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+            if not right or (isinstance(value, (int, float)) and kind is not bool and not 0 < value < math.inf):
+                raise CheckpointError(f"{key} is missing or of no sense", where=f"{file}, {name}", mend=MEND)
+    return notes
+
+
+def _agree(where: Path, key: str, found: object, notes: Mapping[str, Any]) -> None:
+    if found != notes[key]:
+        raise CheckpointError(f"{key} is {found}, and {notes[key]} in {TABLE}", where=str(where), mend=MEND)
+
+
 def _load(kind: Any, folder: Path, dtype: torch.dtype | None, device: str | torch.device) -> Any:
+    _refuse_requests(folder / "config.json", read_json(folder / "config.json", CheckpointError))
+    with named(folder, *FAULTS):
+        config = kind.config_class.from_pretrained(folder, local_files_only=True)
     with named(folder):
         model, info = kind.from_pretrained(
-            folder, dtype=dtype or "auto", output_loading_info=True, ignore_mismatched_sizes=True, local_files_only=True
+            folder,
+            config=config,
+            dtype=dtype or "auto",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            local_files_only=True,
+            trust_remote_code=False,
         )
     check_fit(info, folder)
     return model.to(device).eval()
 
 
-def _with_lora(trunk: Any, folder: Path) -> PeftModel:
-    """PEFT takes a file with missing weights, and leaves their product at zero."""
-    model = PeftModel.from_pretrained(trunk, str(folder))
-    with_names = load_file(folder / "adapter_model.safetensors")
+def _refuse_requests(file: Path, values: object) -> None:
+    """Settings that an import never writes, and by which transformers would import or fetch something."""
+    if not isinstance(values, dict):
+        return
+    if asked := [name for name in values if REQUEST.fullmatch(name) and values[name]]:
+        raise CheckpointError(f"{asked[0]} is set, which import does not write", where=str(file), mend=MEND)
+    for value in values.values():
+        _refuse_requests(file, value)
+
+
+def _with_lora(trunk: Any, folder: Path, notes: Mapping[str, Any]) -> PeftModel:
+    """PEFT takes a file with missing weights, and leaves their product at zero; by its settings it can be told to
+    import a module. So they are made anew, and those of the file are compared."""
+    lora = xtuner_lora.Lora(xtuner_lora.FAMILIES[notes["kind"]], notes["lora"]["rank"], notes["lora"]["alpha"])
+    ours, theirs = lora.config(), read_json(folder / LORA_CONFIG, CheckpointError)
+    for key in ("r", "lora_alpha", "target_modules"):
+        if theirs.get(key) != getattr(ours, key):
+            where = str(folder / LORA_CONFIG)
+            raise CheckpointError(f"{key} is {theirs.get(key)}, and not as {TABLE} says", where=where, mend=MEND)
+    names = set(load_file(folder / "adapter_model.safetensors"))
+    model = PeftModel.from_pretrained(trunk, str(folder), config=ours)
     there = {name.replace(".default.", ".") for name, _ in model.named_parameters() if ".lora_" in name}
-    if lacking := there ^ set(with_names):
+    if lacking := there ^ names:
         raise CheckpointError(f"{len(lacking)} weights do not fit: {min(lacking)}", where=str(folder), mend=MEND)
     return model.eval()
 

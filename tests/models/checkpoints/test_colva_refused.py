@@ -8,7 +8,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from slow_phi3 import write_phi3_tokenizer
-from tiny_colva import ADAPTER, QWEN, SIZES, places, run_import, values, words, write_json, write_training
+from tiny_colva import (
+    ADAPTER,
+    QWEN,
+    SIZES,
+    change,
+    drop,
+    places,
+    run_import,
+    tensor,
+    values,
+    words,
+    write_json,
+    write_training,
+)
 
 from llava_corr.errors import CheckpointError
 from llava_corr.models.checkpoints.colva_folder import load_colva
@@ -16,37 +29,6 @@ from llava_corr.models.checkpoints.colva_folder import load_colva
 
 def retrain(name, tensors):
     return lambda folder: write_training(folder / name, values(tensors, 9, torch.float32))
-
-
-def change(file, *path, value):
-    """A setting of a config.json."""
-
-    def write(folder):
-        content = json.loads((folder / file).read_text())
-        inner = content
-        for key in path[:-1]:
-            inner = inner[key]
-        inner[path[-1]] = value
-        write_json(folder / file, content)
-
-    return write
-
-
-def tensor(file, name, edit):
-    """A tensor of a file, None to take it out."""
-
-    def write(folder):
-        path = next(p for p in sorted((folder / file).glob("*.safetensors")) if name in load_file(p))
-        tensors = load_file(path)
-        found = edit(tensors.pop(name))
-        save_file(tensors | ({} if found is None else {name: found}), path)
-        index = folder / file / "model.safetensors.index.json"
-        if found is None:
-            content = json.loads(index.read_text())
-            del content["weight_map"][name]
-            write_json(index, content)
-
-    return write
 
 
 def swap(one, other):
@@ -190,11 +172,70 @@ def test_refused_releases_leave_the_folder_as_it_was(colva_releases, tmp_path, c
     spoil(copy)
     out = tmp_path / "out"
     out.mkdir()
-    (out / "config.json").write_text("{}")
+    (out / "import.json").write_text("{}")
     assert run_import(out, *words(copy, form)) == 2
     assert fault in capsys.readouterr().err
-    assert [path.name for path in out.iterdir()] == ["config.json"]
-    assert not (tmp_path / "out.part").exists()
+    assert [path.name for path in out.iterdir()] == ["import.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"copy", "out"}
+
+
+FORMATS = {
+    "int8": lambda v: (v * 50).to(torch.int8),
+    "uint8": lambda v: (v * 50).abs().to(torch.uint8),
+    "int64": lambda v: v.to(torch.int64),
+    "bool": lambda v: v > 0,
+    "complex64": lambda v: torch.complex(v, v),
+    "float8_e4m3fn": lambda v: v.to(torch.float8_e4m3fn),
+    "sparse_coo": lambda v: v.to_sparse(),
+    "sparse_csr": lambda v: v.to_sparse_csr(),
+    "qint8": lambda v: torch.quantize_per_tensor(v, 0.1, 0, torch.qint8),
+    "meta": lambda v: v.to("meta"),
+}
+TRAINED = {"4b_adapter.pth": "ot_mlp1.3.weight", "4b_sft.pth": A_NAME}
+
+
+@pytest.mark.parametrize("file", TRAINED)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_number_formats_of_no_weights(colva_releases, tmp_path, capsys, file, kind):
+    """Named before anything is written, whatever kind of tensors a file holds."""
+    shapes = ADAPTER if file == "4b_adapter.pth" else lora()
+    tensors = values(shapes, 6, torch.float32)
+    spoilt = tmp_path / file
+    torch.save(tensors | {TRAINED[file]: FORMATS[kind](tensors[TRAINED[file]])}, spoilt)
+    releases = [f"{each.split('=')[0]}={spoilt}" if file in each else each for each in places(colva_releases)]
+    assert run_import(tmp_path / "out", *releases) == 2
+    found = capsys.readouterr().err
+    assert f"{TRAINED[file]} is " in found or "the file cannot be read" in found
+    assert kind in found
+    assert {path.name for path in tmp_path.iterdir()} == {file}
+
+
+@pytest.mark.parametrize("kind", ["int8", "bool", "float8_e4m3fn"])
+def test_number_formats_of_no_weights_in_safetensors(colva_releases, tmp_path, capsys, kind):
+    copy = tmp_path / "copy"
+    shutil.copytree(colva_releases, copy)
+    tensor("internvl2", "mlp1.1.weight", FORMATS[kind])(copy)
+    assert run_import(tmp_path / "out", *words(copy, "internvl2")) == 2
+    assert "no weights of these number formats: mlp1.1.weight is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["int8", "float8_e4m3fn"])
+def test_an_embedding_s_copy_of_another_format(colva_releases, tmp_path, capsys, kind):
+    """It is left out where it is tied, and compared before."""
+    copy = tmp_path / "copy"
+    shutil.copytree(colva_releases, copy)
+    add("qwen", "lm_head.weight", FORMATS[kind](torch.ones(QWEN.rows, 32)))(copy)
+    assert run_import(tmp_path / "out", *words(copy, "qwen2-vl")) == 2
+    assert "differ, and config.json ties them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("edit", [lambda v: v.to(torch.float32), lambda v: v[:2]])
+def test_numbers_of_summary_tokens_are_whole_and_all_there(colva_releases, tmp_path, capsys, edit):
+    copy = tmp_path / "copy"
+    shutil.copytree(colva_releases, copy)
+    tensor("radio", "radio_model.summary_idxs", lambda v: edit(v).clone())(copy)
+    assert run_import(tmp_path / "out", *words(copy, "internvl2")) == 2
+    assert "the summary tokens are" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -219,7 +260,31 @@ def drop_first(file):
         (drop_first("trunk/model.safetensors"), "missing: lm_head.weight"),
         (drop_first("expert/model.safetensors"), "missing"),
         (drop_first("lora/adapter_model.safetensors"), "1 weights do not fit"),
-        (change("import.json", "colva", "vpt_id", value=3), "has another id"),
+        (change("import.json", "colva", "vpt_id", value=3), "vpt_id is 350, and 3 in import.json"),
+        (change("import.json", "colva", "image_token_id", value=3), "image_token_id is 343, and 3"),
+        (change("import.json", "colva", value=[]), "no imported CoLVA"),
+        (change("import.json", "colva", "kind", value=[]), "no imported CoLVA"),
+        (lambda folder: write_json(folder / "import.json", []), "no imported CoLVA"),
+        *(
+            (drop("import.json", "colva", key), f"{key} is missing or of no sense\n  where: .*import.json, colva")
+            for key in ("vpt_id", "align_corners", "stop_token", "mask_threshold")
+        ),
+        (drop("import.json", "colva", "lora"), "rank is missing or of no sense\n  where: .*import.json, colva, lora"),
+        (change("import.json", "colva", "lora", value=[1]), "rank is missing"),
+        (change("import.json", "colva", "lora", "merged", value=None), "merged is missing"),
+        (change("import.json", "colva", "lora", "alpha", value=7), "lora_alpha is 256, and not as import.json says"),
+        (change("import.json", "colva", "lora", "alpha", value=float("nan")), "alpha is missing or of no sense"),
+        (change("lora/adapter_config.json", "r", value=3), "r is 3, and not as import.json says"),
+        (lambda folder: (folder / "lora/adapter_config.json").unlink(), "does not exist"),
+        (lambda folder: (folder / "lora/adapter_model.safetensors").unlink(), "no model can be loaded"),
+        (drop("expert/config.json", "align_corners"), "align_corners is None, and True in import.json"),
+        (change("trunk/config.json", "quantization_config", value={"quant_method": "gptq"}), "quantization_config is"),
+        (
+            change("trunk/config.json", "text_config", "attn_implementation", value="me/kernel"),
+            "attn_implementation is",
+        ),
+        (change("expert/config.json", "auto_map", value={"AutoModel": "evil.M"}), "auto_map is set"),
+        (change("expert/config.json", "dtype", value="float99"), "no model can be loaded"),
         (change("import.json", "colva", "align_corners", value=False), "align_corners"),
         (change("import.json", "colva", "kind", value="x"), "no imported CoLVA"),
         (lambda folder: (folder / "import.json").unlink(), "does not exist"),
