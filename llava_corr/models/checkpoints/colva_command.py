@@ -15,6 +15,7 @@ import logging
 from collections.abc import Mapping
 
 from ...errors import ConfigError
+from .target import check_target
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ KINDS = {
     "colva-sft": "their LoRA: ..._sft_iter_N.pth",
     "colva-adapter": "their adapter: ..._adapter_iter_N.pth",
 }
-OTHERS = {"config": "--config", "set": "--set", "fresh": "--fresh", "rules": "--rules"}  # of the other releases
+OTHERS = {"config": "--config", "set": "--set", "fresh": "--fresh", "rules": "--rules",
+          "allow_unread": "--allow-unread"}  # of the other releases  # fmt: skip
 OWN = {"keep_lora": "--keep-lora", "lora_alpha": "--lora-alpha", "sft_adapter": "--sft-adapter"}
 
 
@@ -51,23 +53,28 @@ def refuse_options(args: argparse.Namespace, options: Mapping[str, str], whose: 
         ConfigError: there is one.
     """
     for name, option in options.items():
-        if getattr(args, name):
+        value = getattr(args, name, None)
+        if not (value is None or value is False or value == []):  # an alpha of zero has been given, too
             raise ConfigError(f"{option} is for {whose}", where="--from", mend=f"leave {option} out")
 
 
 def run_colva(args: argparse.Namespace, places: Mapping[str, str]) -> int:
-    """Imports the releases that are named, all of :data:`KINDS`."""
-    refuse_options(args, OTHERS, "the releases of Calico, GLaMM and LISA")
+    """Imports the releases that are named, all of :data:`KINDS`; what can be known at once is looked at first."""
+    _check_options(args, places)
     _check_places(args, places)
     import torch
 
     from .colva import plan_export, plan_training_files
     from .colva_folder import write_colva
-    from .places import local
+    from .model_folder import refuse_absent
+    from .places import is_address, local, may_be_fetched
 
-    found = {kind: local(place) for kind, place in places.items()}
+    here = {kind: local(place) for kind, place in places.items() if not may_be_fetched(place)}
+    for place in (place for kind, place in places.items() if kind not in here and not is_address(place)):
+        refuse_absent(place)
+    check_target(args.out, here | ({"--tokenizer": args.tokenizer} if args.tokenizer else {}))
+    found = {kind: here.get(kind) or local(place) for kind, place in places.items()}
     if EXPORT in found:
-        refuse_options(args, OWN, "colva-sft=: the LoRA of an export is merged already")
         plan = plan_export(found[EXPORT], args.tokenizer)
     else:
         plan = plan_training_files(
@@ -81,6 +88,18 @@ def run_colva(args: argparse.Namespace, places: Mapping[str, str]) -> int:
     count = sum(value.numel() for name, value in plan.weights.wanted.items() if not name.startswith(merged))
     logger.info("%d numbers in %s: trunk, expert, adapter%s", count, args.out, ", LoRA" if plan.lora else "")
     return 0
+
+
+def _check_options(args: argparse.Namespace, places: Mapping[str, str]) -> None:
+    refuse_options(args, OTHERS, "the releases of Calico, GLaMM and LISA")
+    if EXPORT in places:
+        refuse_options(args, OWN, "colva-sft=: the LoRA of an export is merged already")
+    if args.tokenizer and not args.tokenizer.is_dir():
+        raise ConfigError("there is no such folder", where=f"--tokenizer {args.tokenizer}", mend="correct the path")
+    if args.lora_alpha is not None:
+        from .xtuner_lora import check_alpha
+
+        check_alpha(args.lora_alpha)
 
 
 def _check_places(args: argparse.Namespace, places: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import sentencepiece
 from tokenizers import normalizers, pre_tokenizers
 from transformers import AddedToken, AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerFast
 
@@ -19,6 +20,7 @@ from .model_folder import named
 VPT = "<VPT_CONTEXT>"
 FAULTS = (TypeError, KeyError, AttributeError)
 MEND = "take the release's own tokenizer: --tokenizer FOLDER"
+BYTE_PAIRS = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # files of a Qwen2-VL's, in new form and in old
 SENTENCEPIECE = ("LlamaTokenizer", "LlamaTokenizerFast")
 
 
@@ -38,12 +40,15 @@ def load_phi3_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise CheckpointError(f"a tokenizer of class {kind}, not {SENTENCEPIECE[0]}", where=str(folder), mend=MEND)
     if (folder / "tokenizer.json").is_file():
         with named(folder, *FAULTS):
-            whole: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder)
+            whole: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(
+                folder, trust_remote_code=False, local_files_only=True
+            )
         return whole
     if not (folder / "tokenizer.model").is_file():
         raise CheckpointError("there is no tokenizer", where=str(folder), mend=MEND)
+    _check_pieces(folder / "tokenizer.model")
     with named(folder, *FAULTS):
-        tokenizer = LlamaTokenizer.from_pretrained(folder)
+        tokenizer = LlamaTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     backend = tokenizer.backend_tokenizer
     if settings.get("legacy") in (True, None):  # absent meant true
         backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
@@ -63,16 +68,29 @@ def load_phi3_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     )
 
 
+def _check_pieces(file: Path) -> None:
+    """What sentencepiece cannot read transformers takes for a file of another library, which it asks for."""
+    try:
+        sentencepiece.SentencePieceProcessor(model_file=str(file))
+    except (RuntimeError, OSError) as cause:
+        raise CheckpointError(
+            f"the file is damaged: {cause}",
+            where=str(file),
+            mend="download it again, and compare its size with the one its page shows",
+        ) from cause
+
+
 def load_qwen_tokenizer(folder: Path) -> Any:
     """The tokenizer of Qwen2-VL, as transformers loads it.
 
     Raises:
         CheckpointError: there is none.
     """
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        raise CheckpointError("there is no tokenizer", where=str(folder), mend=MEND)
+    if not any(all((folder / name).is_file() for name in names) for names in BYTE_PAIRS):
+        listing = " or ".join(" and ".join(names) for names in BYTE_PAIRS)
+        raise CheckpointError(f"there is no tokenizer: {listing}", where=str(folder), mend=MEND)
     with named(folder, *FAULTS):
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
 def _settings(folder: Path) -> dict[str, Any]:

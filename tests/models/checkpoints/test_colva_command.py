@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import suppress
 
 import pytest
 import torch
@@ -11,10 +12,17 @@ from transformers import AutoModel, AutoModelForImageTextToText, AutoTokenizer, 
 
 from llava_corr.cli import main
 from llava_corr.models.checkpoints import colva, colva_folder
+from llava_corr.models.checkpoints import places as checkpoint_places
 from llava_corr.models.checkpoints.colva_folder import load_colva
 from llava_corr.models.checkpoints.tensor_files import open_tensors
 
 FORMS = ("export", "internvl2", "qwen2-vl")
+
+
+@pytest.fixture
+def colva_copy(colva_releases, tmp_path):
+    """Folder with the releases, to be changed."""
+    return shutil.copytree(colva_releases, tmp_path / "copy")
 
 
 @pytest.fixture(scope="module", params=FORMS)
@@ -57,13 +65,14 @@ def test_the_table_accounts_for_every_name(out, form, colva_releases):
         "trunk.lm_head.weight" if form == "qwen2-vl" else ""
     }
     expert = {f"expert.{name}" for name in loaded.expert.state_dict() if "layer_scale" not in name}
+    expert -= {"expert.summary_idxs"}
     adapter = {f"adapter.{name}" for name in loaded.adapter.state_dict()}
     assert {name for name in filled if not name.startswith("lora.")} == trunk | expert | adapter
     foreign = {name for part in table["tables"] for names in part["filled"].values() for name in names}
     foreign |= {name for part in table["tables"] for names in part["ignored"].values() for name in names}
     theirs = {name for word in words(colva_releases, form) for name in open_tensors(word.split("=")[1], colva.INERT)}
     assert foreign == theirs
-    assert list(table["made"].values()) == ["1, and in no file: CoLVA's RADIO has none"]
+    assert list(table["made"].values()) == ["1, and in no file: CoLVA's RADIO has none", "from config.json"]
     notes = table["colva"]
     assert (notes["align_corners"], notes["mask_threshold"], notes["radio_version"]) == (True, 0.55, "radio_v2.1")
     assert notes["positions"] == ("1-D on all three axes" if form == "qwen2-vl" else "as usual")
@@ -75,6 +84,23 @@ def test_constants_of_pixels_are_not_rounded(out):
     assert stored["input_conditioner.norm_mean"].dtype == torch.float32
     assert abs(stored["input_conditioner.norm_mean"][0].item() - 0.48145466) < 1e-7
     assert stored["summary_idxs"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16, torch.float32])
+def test_they_are_not_rounded_on_loading(out, dtype):
+    """Whatever the weights are loaded as; transformers' own class rounds them unless it is told float32."""
+    expert = load_colva(out, dtype=dtype).expert
+    assert expert.dtype == expert.encoder.layer[0].mlp.fc1.weight.dtype == (dtype or torch.bfloat16)
+    stored = load_file(out / "expert" / "model.safetensors")
+    for name in ("norm_mean", "norm_std"):
+        held = expert.input_conditioner.get_buffer(name)
+        assert held.dtype == torch.float32
+        assert torch.equal(held, stored[f"input_conditioner.{name}"])
+    assert expert.summary_idxs.tolist() == [0, 1, 2]
+    found = expert(torch.ones(1, 3, 32, 32, dtype=expert.dtype)).features
+    assert (found.dtype, bool(found.isfinite().all())) == (expert.dtype, True)
+    plain = AutoModel.from_pretrained(out / "expert", dtype=torch.float32)
+    assert torch.equal(plain.input_conditioner.norm_mean, stored["input_conditioner.norm_mean"])
 
 
 def test_weights_go_into_shards(colva_releases, tmp_path, monkeypatch):
@@ -102,6 +128,53 @@ def test_the_sft_s_adapter_on_demand(colva_releases, tmp_path, capsys):
     assert "nothing fills adapter." in capsys.readouterr().err  # that one has none
 
 
+def test_a_kept_lora_is_as_its_file_has_it(colva_releases, tmp_path):
+    """Trunk and expert are rounded, it is not."""
+    assert run_import(tmp_path / "out", *places(colva_releases), options=["--keep-lora"], dtype="bfloat16") == 0
+    stored = load_file(tmp_path / "out/lora/adapter_model.safetensors")
+    sft = open_tensors(colva_releases / "4b_sft.pth", colva.INERT)
+    for name, value in stored.items():
+        theirs = name.replace("base_model.model.model.language_model.", "").replace("_A.", "_A.default.")
+        theirs = f"model.language_model.base_model.model.model.{theirs.replace('_B.', '_B.default.')}"
+        assert torch.equal(value, sft.tensor(theirs))
+    assert len(stored) == 16
+    assert load_colva(tmp_path / "out").trunk.dtype == torch.bfloat16
+
+
+def test_tensors_may_lie_in_memory_in_any_order(colva_copy, tmp_path):
+    """A transposed one is no other."""
+
+    def turned(name, change):
+        tensors = open_tensors(colva_copy / name, colva.INERT)
+        found = {key: tensors.tensor(key).clone() for key in tensors}
+        found |= {key: value.T.contiguous().T for key, value in found.items() if change in key}
+        assert any(not value.is_contiguous() for value in found.values())
+        torch.save(found, colva_copy / name)
+
+    assert run_import(tmp_path / "plain", *places(colva_copy), options=["--keep-lora"]) == 0
+    turned("4b_adapter.pth", "3.weight")
+    turned("4b_sft.pth", "lora_A")
+    assert run_import(tmp_path / "turned", *places(colva_copy), options=["--keep-lora"]) == 0
+    assert run_import(tmp_path / "merged", *places(colva_copy)) == 0
+    for file in ("adapter.safetensors", "lora/adapter_model.safetensors"):
+        one, other = (load_file(tmp_path / name / file) for name in ("plain", "turned"))
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, MemoryError, ValueError, AssertionError])
+def test_nothing_half_written_stays(colva_releases, tmp_path, monkeypatch, kind):
+    """Whatever breaks off the writing."""
+
+    def breaks(values, file, _):
+        assert file.parent.is_dir()
+        raise kind
+
+    monkeypatch.setattr(colva_folder, "save_file", breaks)
+    with suppress(kind):  # the command ends by itself where it is interrupted
+        assert run_import(tmp_path / "out", *places(colva_releases)) != 0
+    assert not list(tmp_path.iterdir())
+
+
 def test_another_alpha(colva_releases, tmp_path):
     assert run_import(tmp_path / "out", *places(colva_releases), options=["--lora-alpha", "64"]) == 0
     assert load_colva(tmp_path / "out").notes["lora"] == {"rank": 128, "alpha": 64.0, "scale": 0.5, "merged": True}
@@ -117,6 +190,45 @@ def test_settings_of_a_qwen_s_processor_go_along(colva_releases, tmp_path):
     assert (tmp_path / "out/trunk/preprocessor_config.json").read_text() == (
         copy / "preprocessor_config.json"
     ).read_text()
+
+
+FETCHED = ["internvl2=OpenGVLab/InternVL2-4B", "radio=nvidia/RADIO", "colva-sft=https://x.org/sft.pth"]
+
+
+@pytest.mark.parametrize(
+    ("releases", "options", "fault"),
+    [
+        ([*FETCHED, "colva-adapter=/nowhere/adapter.pth"], [], "no such file or folder"),
+        ([*FETCHED, "colva-adapter=nowhere.pth"], [], "no such file or folder"),
+        (FETCHED, ["--sft-adapter", "--tokenizer", "/nowhere"], "there is no such folder"),
+        (FETCHED, ["--sft-adapter", "--out", "."], "this folder is in use"),
+        (["colva=zhouyik/colva_internvl2_4b"], ["--out", "/proc/version/x"], "cannot be written to"),
+        (["colva=zhouyik/colva_internvl2_4b"], ["--lora-alpha", "0"], "--lora-alpha is for colva-sft="),
+        *(
+            (
+                FETCHED,
+                ["--sft-adapter", f"--lora-alpha={alpha}"],
+                f"alpha is {float(alpha)}, and must be a number above",
+            )
+            for alpha in ("0", "-256", "nan", "inf")
+        ),
+    ],
+)
+def test_nothing_is_fetched_where_something_is_wrong_here(tmp_path, capsys, monkeypatch, releases, options, fault):
+    def fetch(*_, **__):
+        raise AssertionError("something was fetched")
+
+    monkeypatch.setattr(checkpoint_places, "snapshot_download", fetch)
+    monkeypatch.setattr(checkpoint_places, "urlopen", fetch)
+    assert main(["import", "--out", str(tmp_path / "out"), *options, "--from", *releases]) == 2
+    assert fault in capsys.readouterr().err
+
+
+def test_a_release_is_not_written_over(colva_copy, capsys):
+    for out in (colva_copy / "internvl2", colva_copy):
+        assert run_import(out, *places(colva_copy)) == 2
+        assert "it would replace the release internvl2=" in capsys.readouterr().err
+    assert (colva_copy / "internvl2/config.json").is_file()
 
 
 CALICO = ["--config", "tiny/calico.yaml"]

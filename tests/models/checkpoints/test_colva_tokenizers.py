@@ -7,7 +7,12 @@ from slow_phi3 import ADDED, ROWS, slow_ids, write_phi3_tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llava_corr.errors import CheckpointError
-from llava_corr.models.checkpoints.colva_tokenizers import VPT, add_object_token, load_phi3_tokenizer
+from llava_corr.models.checkpoints.colva_tokenizers import (
+    VPT,
+    add_object_token,
+    load_phi3_tokenizer,
+    load_qwen_tokenizer,
+)
 
 TEXTS = [
     "<|system|>\n你是 InternVL.<|end|><|user|>\nImage-1: <img><IMG_CONTEXT></img>\nWhich?<|end|><|assistant|>\n",
@@ -84,3 +89,23 @@ def test_other_tokenizers_are_refused(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "InternLM2Tokenizer"}')
     with pytest.raises(CheckpointError, match="of class InternLM2Tokenizer"):
         load_phi3_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("spoil", [lambda content: content[:-20], lambda _: b"", lambda _: b"not a model"])
+def test_a_damaged_file_is_named(tmp_path, spoil):
+    write_phi3_tokenizer(tmp_path)
+    file = tmp_path / "tokenizer.model"
+    file.write_bytes(spoil(file.read_bytes()))
+    with pytest.raises(CheckpointError, match="the file is damaged") as caught:
+        load_phi3_tokenizer(tmp_path)
+    assert caught.value.where == str(file)
+
+
+def test_words_without_their_merges_are_no_tokenizer(tmp_path):
+    """Every word would fall into letters."""
+    (tmp_path / "vocab.json").write_text('{"a": 0}')
+    with pytest.raises(CheckpointError, match=r"there is no tokenizer: tokenizer.json or vocab.json and merges.txt"):
+        load_qwen_tokenizer(tmp_path)
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "Qwen2Tokenizer"}')
+    assert "a" in load_qwen_tokenizer(tmp_path).get_vocab()
