@@ -1,4 +1,4 @@
-"""CoLVA's releases at tiny sizes, each in its real layout."""
+"""CoLVA's releases at tiny sizes, each in its real layout, and ways to spoil them."""
 
 import json
 import re
@@ -11,6 +11,7 @@ import foreign_colva
 import numpy as np
 import torch
 from foreign_colva import QwenSizes, Sizes
+from safetensors.torch import load_file, save_file
 from slow_phi3 import ROWS, write_phi3_tokenizer
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -161,3 +162,46 @@ def words(folder, form):
 
 def run_import(out, *releases, options=(), dtype="float32"):
     return main(["import", "--out", str(out), "--dtype", dtype, *map(str, options), "--from", *releases])
+
+
+def change(file, *path, value):
+    """A setting of a config.json."""
+
+    def write(folder):
+        content = json.loads((folder / file).read_text())
+        inner = content
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = value
+        write_json(folder / file, content)
+
+    return write
+
+
+def drop(file, *path):
+    def write(folder):
+        content = json.loads((folder / file).read_text())
+        inner = content
+        for key in path[:-1]:
+            inner = inner[key]
+        del inner[path[-1]]
+        write_json(folder / file, content)
+
+    return write
+
+
+def tensor(file, name, edit):
+    """A tensor of a file, None to take it out."""
+
+    def write(folder):
+        path = next(p for p in sorted((folder / file).glob("*.safetensors")) if name in load_file(p))
+        tensors = load_file(path)
+        found = edit(tensors.pop(name))
+        save_file(tensors | ({} if found is None else {name: found}), path)
+        index = folder / file / "model.safetensors.index.json"
+        if found is None:
+            content = json.loads(index.read_text())
+            del content["weight_map"][name]
+            write_json(index, content)
+
+    return write

@@ -61,12 +61,14 @@ class Weights:
         plans: what became of the names of every release.
         sources: our name -> files and names in them.
         scale: of the LoRA, if there is one and it is merged.
+        made: values that come from no file.
     """
 
     wanted: dict[str, Tensor]
     plans: list[Plan] = field(default_factory=list)
     sources: dict[str, tuple[TensorFiles, list[Source]]] = field(default_factory=dict)
     scale: float | None = None
+    made: dict[str, Tensor] = field(default_factory=dict)
 
     def match(self, releases: list[Release]) -> None:
         """Names and shapes of all releases.
@@ -74,7 +76,7 @@ class Weights:
         Raises:
             CheckpointError: some do not fit (``layouts.py``).
         """
-        shapes = {name: value.shape for name, value in self.wanted.items()}
+        shapes = {name: value.shape for name, value in self.wanted.items() if name not in self.made}
         for release in releases:
             plan = map_names(release.layout, release.files, shapes)
             self.plans.append(plan)
@@ -89,27 +91,32 @@ class Weights:
         """Names of a part, as its own model has them."""
         return [name.removeprefix(part) for name in self.wanted if name.startswith(part)]
 
-    def value(self, name: str, dtype: torch.dtype) -> Tensor:
-        """One weight with memory of its own, the LoRA merged into it; whole numbers stay whole.
+    def value(self, name: str, dtype: torch.dtype | None) -> Tensor:
+        """One weight with memory of its own, the LoRA merged into it.
+
+        Args:
+            dtype: that of the file if None.
 
         Raises:
             CheckpointError: it cannot be read, or holds numbers that are not finite.
         """
-        empty = self.wanted[name]
+        if name in self.made:
+            return self.made[name]
         module = name.removeprefix(TRUNK).removesuffix(".weight")
         first = f"{LORA}{module}.lora_A.weight"
         if self.scale is None or not name.startswith(TRUNK) or first not in self.sources:
-            return self._read(name, dtype if empty.is_floating_point() else empty.dtype)
+            return self._read(name, dtype)
         second = first.replace(".lora_A.", ".lora_B.")
         whole = self._read(name, torch.float32)
         value = xtuner_lora.merged(
             whole, self._read(first, torch.float32), self._read(second, torch.float32), self.scale
-        ).to(dtype)
+        ).to(dtype or torch.float32)
         check_finite(value, f"{name} with its LoRA", where=str(self.sources[first][0].where))
         return value
 
-    def _read(self, name: str, dtype: torch.dtype) -> Tensor:
+    def _read(self, name: str, dtype: torch.dtype | None) -> Tensor:
         files, sources = self.sources[name]
+        dtype = files.tensor(sources[0].name).dtype if dtype is None else dtype
         return gathered(name, sources, files, self.wanted[name].shape, dtype)
 
 
@@ -261,7 +268,10 @@ class _Trunk:
     def qwen2_vl(cls, folder: Path, tokens: Path) -> _Trunk:
         config = qwen2_vl.read_qwen2_vl(folder)
         tokenizer = load_qwen_tokenizer(tokens)
-        for token, number in (("<|image_pad|>", config.image_token_id), ("<|video_pad|>", config.video_token_id)):
+        numbers = {"<|image_pad|>": config.image_token_id, "<|video_pad|>": config.video_token_id,
+                   "<|vision_start|>": config.vision_start_token_id,
+                   "<|vision_end|>": config.vision_end_token_id}  # fmt: skip
+        for token, number in numbers.items():
             if (found := id_of(tokenizer, token, tokens)) != number:
                 raise CheckpointError(
                     f"{token} is {found} for the tokenizer and {number} for the model",
@@ -308,11 +318,13 @@ def _put_together(
     wanted |= {f"{EXPERT}{name}": v for name, v in expert.state_dict().items() if radio.ABSENT not in name}
     wanted |= {f"{ADAPTER}{name}": value for name, value in adapter.state_dict().items()}
     wanted |= lora.wanted(own) if lora else {}
-    weights = Weights(wanted, scale=lora.scale if lora and not keep else None)
+    summaries = {f"{EXPERT}{radio.SUMMARIES}": torch.tensor(expert_config.summary_idxs)}
+    weights = Weights(wanted, scale=lora.scale if lora and not keep else None, made=summaries)
     weights.match(releases)
     for release in releases:
         qwen2_vl.check_tied(trunk.model.config, release.files)
-    _check_summaries(weights, expert_config)
+    _check_summaries(weights, releases, expert_config.summary_idxs)
+    _check_deviations(weights)
     notes = trunk.notes | {
         "kind": trunk.kind,
         "vpt_token": VPT,
@@ -336,12 +348,27 @@ def _own(model: Any) -> dict[str, Tensor]:
     return {name: value for name, value in model.state_dict().items() if name not in tied}
 
 
-def _check_summaries(weights: Weights, config: Any) -> None:
-    name = f"{EXPERT}summary_idxs"
-    found = weights.value(name, torch.int64).tolist()
-    if found != config.summary_idxs:
+def _check_summaries(weights: Weights, releases: list[Release], expected: list[int]) -> None:
+    """Numbers of summary tokens, which are no weights, in every file that has them."""
+    for plan, release in zip(weights.plans, releases, strict=True):
+        for name in plan.ignored.get(radio.COUNTED, []):
+            given = release.files.tensor(name)
+            plain = given.dtype in (torch.int64, torch.int32) and given.layout == torch.strided and not given.is_meta
+            if not plain or given.tolist() != expected:
+                raise CheckpointError(
+                    f"the summary tokens are {given.tolist() if plain else given.dtype} in the weights and {expected} "
+                    "by the configuration",
+                    where=str(release.files.where),
+                    mend="take config.json and weights of one release",
+                )
+
+
+def _check_deviations(weights: Weights) -> None:
+    """Pixels are divided by them."""
+    name = f"{EXPERT}input_conditioner.norm_std"
+    if not (found := weights.value(name, torch.float32)).gt(0).all():
         raise CheckpointError(
-            f"the summary tokens are {found} in the weights and {config.summary_idxs} by the configuration",
+            f"the deviations of pixels are {found.flatten().tolist()}, and must be above zero",
             where=str(weights.sources[name][0].where),
-            mend="take config.json and weights of one release",
+            mend="the file is damaged: download it again",
         )

@@ -28,6 +28,8 @@ BOOKKEEPING = """
     initializer_factor length_penalty max_length num_beam_groups num_beams num_return_sequences repetition_penalty
     temperature top_k top_p typical_p
 """
+MOST = 1e12  # greater numbers are no settings of a model; JSON knows infinity, and integers of any length
+QUANTISED = "quantization_config"
 NO_EFFECT = {*BOOKKEEPING.split(), *GenerationConfig().to_dict(), *PreTrainedConfig().to_dict()}
 
 
@@ -61,9 +63,17 @@ class Settings:
         if not isinstance(values, Mapping):
             raise CheckpointError("the section is missing", where=where, mend="take config.json of the release")
         self.where, self._left = where, dict(values)
+        if quantised := self._left.pop(QUANTISED, None):
+            method = quantised.get("quant_method") if isinstance(quantised, Mapping) else quantised
+            raise CheckpointError(
+                f"its weights are quantised ({method})", where=where, mend="name the release in full precision"
+            )
+
+    def __contains__(self, name: object) -> bool:
+        return self._left.get(str(name)) is not None
 
     def take(self, name: str, kind: type[Kind], default: Kind | None = None) -> Kind:
-        """A setting of a kind; integers serve as numbers.
+        """A setting of a kind; integers serve as numbers, which must be finite.
 
         Raises:
             CheckpointError: it is missing and has no default, or of another kind.
@@ -73,7 +83,9 @@ class Settings:
             return default
         fits = isinstance(value, (int, float) if kind is float else kind)
         if not fits or (isinstance(value, bool) and kind is not bool):
-            raise self.fault(f"{name} is {value!r}, not of kind {kind.__name__}")
+            raise self.fault(f"{name} is {repr(value)[:40]}, not of kind {kind.__name__}")
+        if kind is float and not -MOST <= value <= MOST:  # a NaN is not, either
+            raise self.fault(f"{name} is {str(value)[:40]}, and must be finite")
         return kind(value)
 
     def maybe(self, name: str, kind: type[Kind]) -> Kind | None:
@@ -86,8 +98,35 @@ class Settings:
     def size(self, name: str, default: int | None = None) -> int:
         """As :meth:`take`, a whole number above zero."""
         value = self.take(name, int, default)
-        if value < 1:
+        if not 0 < value <= MOST:
+            raise self.fault(f"{name} is {str(value)[:40]}, and must be above zero")
+        return value
+
+    def positive(self, name: str, default: float | None = None) -> float:
+        """As :meth:`take`, a number above zero."""
+        value = self.take(name, float, default)
+        if value <= 0:
             raise self.fault(f"{name} is {value}, and must be above zero")
+        return value
+
+    def factors(self, name: str) -> list[float]:
+        """As :meth:`take`, a list of numbers, all of them above zero."""
+        values = {f"{name}[{n}]": value for n, value in enumerate(self.take(name, list))}
+        each = Settings(values, self.where)
+        return [each.positive(key) for key in values]
+
+    def heads(self, **defaults: int) -> tuple[int, int]:
+        """Width and attention heads, which divide it, by name and with the defaults of a class."""
+        (one, width), (_, heads) = [(name, self.size(name, usual)) for name, usual in defaults.items()]
+        if width % heads:
+            raise self.fault(f"{one} is {width}, and there are {heads} attention heads")
+        return width, heads
+
+    def token(self, name: str, rows: int, default: int | None = None) -> int:
+        """As :meth:`take`, the number of a row."""
+        value = self.take(name, int, default)
+        if not 0 <= value < rows:
+            raise self.fault(f"{name} is {str(value)[:40]}, and there are {rows} rows")
         return value
 
     def must(self, name: str, *allowed: object, default: object = None) -> Any:

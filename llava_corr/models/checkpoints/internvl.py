@@ -69,11 +69,10 @@ def _read(settings: Settings) -> InternVL:
     for key in ("use_backbone_lora", "use_llm_lora"):
         settings.must(key, 0, default=0)
     template = settings.must("template", *STOPS)
-    tiles = (
-        settings.size("min_dynamic_patch", 1),
-        settings.size("max_dynamic_patch", 6),
-        settings.take("use_thumbnail", bool, False),
-    )
+    few, many = settings.size("min_dynamic_patch", 1), settings.size("max_dynamic_patch", 6)
+    if few > many:
+        raise settings.fault(f"min_dynamic_patch is {few}, and max_dynamic_patch {many}")
+    thumbnail = settings.take("use_thumbnail", bool, False)
     layer = settings.take("select_layer", int, -1)
     if not -vision.num_hidden_layers <= layer <= -1:
         raise settings.fault(f"select_layer is {layer}, and layers are counted from the last, -1")
@@ -86,14 +85,14 @@ def _read(settings: Settings) -> InternVL:
         vision_feature_layer=layer,
         tie_word_embeddings=text.tie_word_embeddings,
     )
-    return InternVL(config, None, template, tiles)
+    return InternVL(config, None, template, (few, many, thumbnail))
 
 
 def _vision(settings: Settings) -> InternVLVisionConfig:
     """InternViT; what is absent is as in its authors' class, and dropped paths (``drop_path_rate``) are of training."""
-    width, heads = _heads(settings, 3200, 25)
+    width, heads = settings.heads(hidden_size=3200, num_attention_heads=25)
     norm = settings.must("norm_type", "layer_norm", "rms_norm", default="rms_norm")
-    eps = settings.take("layer_norm_eps", float, 1e-6)
+    eps = settings.positive("layer_norm_eps", 1e-6)
     normalised = settings.take("qk_normalization", bool, True)
     if normalised and eps != QK_EPS:
         raise settings.fault(f"layer_norm_eps is {eps}, and that of queries and keys can be {QK_EPS} alone")
@@ -118,14 +117,14 @@ def _vision(settings: Settings) -> InternVLVisionConfig:
 def _phi3(settings: Settings) -> PreTrainedConfig:
     """Phi-3; what is absent is as in its authors' class."""
     settings.must("architectures", *([name] for name in LANGUAGE_MODELS))
-    width, heads = _heads(settings, 3072, 32)
+    width, heads = settings.heads(hidden_size=3072, num_attention_heads=32)
     rows = settings.size("vocab_size", 32064)
     scaling = settings.maybe("rope_scaling", dict)
     original = settings.size("original_max_position_embeddings", 4096)
-    ids = {name: settings.take(f"{name}_token_id", int, usual) for name, usual in SPECIAL_IDS.items()}
-    if beyond := [name for name, value in ids.items() if not 0 <= value < rows]:
-        raise settings.fault(f"{beyond[0]}_token_id is {ids[beyond[0]]}, and there are {rows} rows")
+    ids = {name: settings.token(f"{name}_token_id", rows, usual) for name, usual in SPECIAL_IDS.items()}
     longest = settings.size("max_position_embeddings", 4096)
+    if original > longest:
+        raise settings.fault(f"original_max_position_embeddings is {original}, and max_position_embeddings {longest}")
     config = Phi3Config(
         vocab_size=rows,
         hidden_size=width,
@@ -136,9 +135,9 @@ def _phi3(settings: Settings) -> PreTrainedConfig:
         hidden_act=settings.must("hidden_act", "silu", default="silu"),
         max_position_embeddings=longest,
         original_max_position_embeddings=original,
-        rms_norm_eps=settings.take("rms_norm_eps", float, 1e-5),
-        rope_parameters=_rope(settings, scaling, settings.take("rope_theta", float, 1e4), longest, original),
-        sliding_window=settings.maybe("sliding_window", int),
+        rms_norm_eps=settings.positive("rms_norm_eps", 1e-5),
+        rope_parameters=_rope(settings, scaling, settings.positive("rope_theta", 1e4), longest, original),
+        sliding_window=settings.size("sliding_window") if "sliding_window" in settings else None,
         tie_word_embeddings=settings.take("tie_word_embeddings", bool, False),
         bos_token_id=ids["bos"],
         eos_token_id=ids["eos"],
@@ -146,14 +145,6 @@ def _phi3(settings: Settings) -> PreTrainedConfig:
     )
     settings.finish(["attention_dropout", "resid_pdrop", "embd_pdrop"])
     return config
-
-
-def _heads(settings: Settings, width: int, heads: int) -> tuple[int, int]:
-    """Width and attention heads, with the defaults of a class."""
-    width, heads = settings.size("hidden_size", width), settings.size("num_attention_heads", heads)
-    if width % heads:
-        raise settings.fault(f"hidden_size is {width}, and there are {heads} attention heads")
-    return width, heads
 
 
 SPECIAL_IDS = {"bos": 1, "eos": 32000, "pad": 32000}  # where config.json has none
@@ -167,7 +158,7 @@ def _rope(
     given = Settings(scaling, f"{settings.where}, rope_scaling")
     # Phi-3's "yarn" scales attention in another way, for which transformers has no word any more.
     given.must("type", "su", "longrope")  # the former is what the latter was called
-    factors = {name: given.take(name, list) for name in ("short_factor", "long_factor")}
+    factors = {name: given.factors(name) for name in ("short_factor", "long_factor")}
     given.finish()
     return {
         "rope_type": "longrope",

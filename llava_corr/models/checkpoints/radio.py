@@ -12,9 +12,11 @@ from ...errors import CheckpointError
 from ...files import read_json
 from ..expert import RadioConfig
 from .foreign_settings import Settings
-from .layouts import Rename
+from .layouts import Ignore, Rename, Rule
 
 PART = "expert."
+SUMMARIES = "summary_idxs"
+COUNTED = "they are counted from the teachers of config.json, and compared"
 ABSENT = "layer_scale"  # of RadioModel: one, and in no file
 VERSIONS = ("radio_v2", "radio_v2.1")  # what the released adapters were trained on; shapes of later ones are the same
 ViTS = {  # timm's names -> width, layers, heads
@@ -22,7 +24,10 @@ ViTS = {  # timm's names -> width, layers, heads
     "vit_large_patch16_224": (1024, 24, 16),
     "vit_huge_patch16_224": (1280, 32, 16),
 }
-UNSEEN = ("model_norm", "cpe_num_registers")  # arguments that would change the features
+# Arguments that would change the features. Of the others the release's code reads those that are taken below, and some
+# that have no effect on them (numbers of classes, drop rates, where to begin from): args is the record of a training,
+# hundreds of names that no list can know.
+UNSEEN = ("model_norm", "cpe_num_registers", "spectral_reparam", "damp")
 
 
 def read_radio(folder: Path) -> Settings:
@@ -54,11 +59,11 @@ def radio_config(settings: Settings, *, align_corners: bool) -> tuple[RadioConfi
     override.finish(["weight_init", "img_size", "patch_size"])
     for key in UNSEEN:
         args.must(key, False, 0, default=False)
-    args.must("in_chans", 3, default=3)
-    teachers = args.take("teachers", list)
-    summaries = [n for n, teacher in enumerate(teachers) if isinstance(teacher, dict) and teacher.get("use_summary", 1)]
-    tokens = len(teachers) if args.take("cls_token_per_teacher", bool, False) else 1
-    multiple = args.maybe("register_multiple", int) or 0
+    channels = (args.maybe("input_size", list) or [3])[0]
+    args.must("in_chans", 3, default=channels)
+    names, summaries = _teachers(args)
+    tokens = len(set(names)) if args.take("cls_token_per_teacher", bool, False) else 1
+    multiple = args.size("register_multiple") if "register_multiple" in args else 0
     patch, largest = settings.size("patch_size", 16), args.size("cpe_max_size")
     settings.must("vitdet_window_size", None)
     settings.must("adaptor_names", None, [])
@@ -79,6 +84,15 @@ def radio_config(settings: Settings, *, align_corners: bool) -> tuple[RadioConfi
     return config, version
 
 
+def _teachers(args: Settings) -> tuple[list[str], list[int]]:
+    """Their names, and numbers of those that have a summary token of their own."""
+    each = [Settings(teacher, f"{args.where}, teachers") for teacher in args.take("teachers", list)]
+    if not each:
+        raise args.fault("teachers is empty")
+    summaries = [n for n, teacher in enumerate(each) if teacher.take("use_summary", bool, True)]
+    return [teacher.take("name", str) for teacher in each], summaries
+
+
 def refuse_other_version(version: str, where: str) -> None:
     """RADIO's versions look alike and give other features.
 
@@ -93,7 +107,7 @@ def refuse_other_version(version: str, where: str) -> None:
         )
 
 
-def radio_rules(below: str = "") -> list[Rename]:
+def radio_rules(below: str = "") -> list[Rule]:
     """Rules for a RADIO whose names begin with ``below``, a regular expression without groups."""
     start, block = rf"{below}radio_model\.", rf"{below}radio_model\.model\.blocks\.(\d+)\."
     patches, layer = f"{PART}embeddings.", rf"{PART}encoder.layer.\1."
@@ -102,7 +116,7 @@ def radio_rules(below: str = "") -> list[Rename]:
         Rename(rf"{start}model\.patch_generator\.pos_embed", (f"{patches}position_embedding",)),
         Rename(rf"{start}model\.patch_generator\.cls_token\.token", (f"{patches}cls_register_token",)),
         Rename(rf"{start}input_conditioner\.(norm_mean|norm_std)", (rf"{PART}input_conditioner.\1",)),
-        Rename(rf"{start}summary_idxs", (f"{PART}summary_idxs",)),
+        Ignore(rf"{start}{SUMMARIES}", COUNTED),
         Rename(rf"{block}attn\.qkv\.(weight|bias)", tuple(rf"{layer}attention.{q}_proj.\2" for q in "qkv"), split=True),
         Rename(rf"{block}attn\.proj\.(weight|bias)", (rf"{layer}attention.o_proj.\2",)),
         Rename(rf"{block}((?:norm[12]|mlp\.fc[12])\.(?:weight|bias))", (rf"{layer}\2",)),

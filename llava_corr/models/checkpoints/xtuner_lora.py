@@ -5,6 +5,7 @@ Merged it is added to the weights in float32, W + alpha / r * B A; kept, it is w
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ import torch
 from peft import LoraConfig
 from torch import Tensor
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, ConfigError
 from .layouts import Ignore, Layout, Rename, Rule
 from .tensor_files import TensorFiles
 
@@ -71,11 +72,18 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class Lora:
-    """One LoRA: whose it is, its rank, and alpha, of which the weights say nothing."""
+    """One LoRA: whose it is, its rank, and alpha, of which the weights say nothing.
+
+    Raises:
+        ConfigError: alpha is no number above zero.
+    """
 
     family: Family
     rank: int
     alpha: float
+
+    def __post_init__(self) -> None:
+        check_alpha(self.alpha)
 
     @property
     def scale(self) -> float:
@@ -110,6 +118,18 @@ class Lora:
         return Layout("CoLVA's SFT", [name, *more], [PART, *fills])
 
 
+def check_alpha(alpha: float) -> None:
+    """Raises:
+    ConfigError: it is no number above zero: a product of nothing, or one that is taken away.
+    """
+    if not (math.isfinite(alpha) and alpha > 0):
+        raise ConfigError(
+            f"alpha is {alpha}, and must be a number above zero",
+            where="--lora-alpha",
+            mend="say what it was trained with",
+        )
+
+
 def read_lora(files: TensorFiles, kind: str, alpha: float | None) -> Lora:
     """The LoRA of an SFT file for one of :data:`FAMILIES`.
 
@@ -123,6 +143,8 @@ def read_lora(files: TensorFiles, kind: str, alpha: float | None) -> Lora:
         raise CheckpointError(_no_lora(files, kind), where=where, mend=_mend(files))
     ranks = Counter(files.shape(name)[0] for name in own if ".lora_A." in name and len(files.shape(name)) == 2)
     rank = max(ranks, key=ranks.__getitem__, default=family.rank)  # where others differ, their shapes do not fit
+    if rank < 1:
+        raise CheckpointError("a LoRA of rank 0, which adds nothing", where=where, mend="name the file of the SFT")
     if alpha is None and rank != family.rank:
         raise CheckpointError(
             f"a LoRA of rank {rank}, and the release's has {family.rank}: its alpha is not known",
