@@ -5,7 +5,6 @@ Merged it is added to the weights in float32, W + alpha / r * B A; kept, it is w
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from .layouts import Ignore, Layout, Rename, Rule
 from .tensor_files import TensorFiles
 
 PART = "lora."
+LARGEST = 1e6  # alpha; those in use are of tens and hundreds
 LAYERS = "model.language_model.layers."
 END = r"\.lora_([AB])(?:\.default)?\.weight"
 
@@ -119,12 +119,14 @@ class Lora:
 
 
 def check_alpha(alpha: float) -> None:
-    """Raises:
-    ConfigError: it is no number above zero: a product of nothing, or one that is taken away.
+    """Refuses what would add nothing, take away instead of adding, or leave nothing but the LoRA.
+
+    Raises:
+        ConfigError: it is no number above zero, or one of millions.
     """
-    if not (math.isfinite(alpha) and alpha > 0):
+    if not 0 < alpha <= LARGEST:
         raise ConfigError(
-            f"alpha is {alpha}, and must be a number above zero",
+            f"alpha is {alpha}, and must be a number above zero, {LARGEST:.0f} at most",
             where="--lora-alpha",
             mend="say what it was trained with",
         )
