@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import sentencepiece
 from tokenizers import normalizers, pre_tokenizers
 from transformers import AddedToken, AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerFast
 
 from ...errors import CheckpointError
 from ...files import read_json
 from .model_folder import named
+from .tokenizers import check_pieces
 
 VPT = "<VPT_CONTEXT>"
 FAULTS = (TypeError, KeyError, AttributeError)
@@ -46,7 +46,7 @@ def load_phi3_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         return whole
     if not (folder / "tokenizer.model").is_file():
         raise CheckpointError("there is no tokenizer", where=str(folder), mend=MEND)
-    _check_pieces(folder / "tokenizer.model")
+    check_pieces(folder / "tokenizer.model")
     with named(folder, *FAULTS):
         tokenizer = LlamaTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     backend = tokenizer.backend_tokenizer
@@ -66,18 +66,6 @@ def load_phi3_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         model_max_length=tokenizer.model_max_length,
         clean_up_tokenization_spaces=False,
     )
-
-
-def _check_pieces(file: Path) -> None:
-    """What sentencepiece cannot read transformers takes for a file of another library, which it asks for."""
-    try:
-        sentencepiece.SentencePieceProcessor(model_file=str(file))
-    except (RuntimeError, OSError) as cause:
-        raise CheckpointError(
-            f"the file is damaged: {cause}",
-            where=str(file),
-            mend="download it again, and compare its size with the one its page shows",
-        ) from cause
 
 
 def load_qwen_tokenizer(folder: Path) -> Any:

@@ -21,6 +21,7 @@ from ..recompose import FROM_ZERO
 from .layouts import Layout, Plan, Source, map_names
 from .tensor_files import TensorFiles
 
+WAY_OUT = "; --rules FILE or --allow-unread for names that the model does not need"
 MEND = "name one release for every part of the model, and no part twice"
 
 
@@ -65,7 +66,7 @@ def compose(
             check_finite(parameter, f"{name}.{own}", where=str(getattr(tower, "name_or_path", "") or name))
         model.set_submodule(name, tower)
     wanted = {name: value.shape for name, value in model.state_dict().items() if value.is_meta}
-    plans = [map_names(release.layout, release.files, wanted) for release in releases]
+    plans = [map_names(release.layout, release.files, wanted, WAY_OUT) for release in releases]
     new = (*FROM_ZERO, *fresh)
     _refuse_unknown(fresh, wanted)
     _check_whole(plans, wanted, new, fresh)

@@ -128,12 +128,13 @@ def alike(names: Iterable[str]) -> list[str]:
     return [f"{shape} ({len(these)})" if len(these) > 1 else these[0] for shape, these in found.items()]
 
 
-def map_names(layout: Layout, files: TensorFiles, wanted: Mapping[str, torch.Size]) -> Plan:
+def map_names(layout: Layout, files: TensorFiles, wanted: Mapping[str, torch.Size], way_out: str = "") -> Plan:
     """Applies the rules of a layout.
 
     Args:
         files: what there is.
         wanted: our names and shapes.
+        way_out: what a user can do about names that no rule knows.
 
     Raises:
         CheckpointError: names without a rule, names of ours that are filled twice or not at all, other shapes: all of
@@ -164,7 +165,7 @@ def map_names(layout: Layout, files: TensorFiles, wanted: Mapping[str, torch.Siz
             f"{layout.title}: names or shapes do not fit:\n{listing}",
             where=str(files.where),
             mend="check that the file is what it was named as, and that the model section has its sizes"
-            + ("; --rules FILE or --allow-unread for names that the model does not need" if unknown else ""),
+            + (way_out if unknown else ""),
         )
     return plan
 

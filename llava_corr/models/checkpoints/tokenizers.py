@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import sentencepiece
 from tokenizers import normalizers
 from transformers import AddedToken, LlamaTokenizer, PreTrainedTokenizerFast
 
@@ -42,8 +43,10 @@ def load_llama_tokenizer(
     if not any((path / name).is_file() for name in FILES):
         mend = f"take the release's whole folder, or name one with {FILES[0]}: --tokenizer FOLDER"
         raise CheckpointError("there is no tokenizer", where=str(path), mend=mend)
+    if (path / FILES[0]).is_file():
+        check_pieces(path / FILES[0])
     with named(path, TypeError, KeyError):
-        tokenizer = LlamaTokenizer.from_pretrained(path, legacy=True)
+        tokenizer = LlamaTokenizer.from_pretrained(path, legacy=True, trust_remote_code=False)
     known = tokenizer.get_vocab()
     if SEG not in known and not extend:
         raise CheckpointError(f"the tokenizer does not know {SEG}", where=str(path), mend="take the release's own")
@@ -76,3 +79,19 @@ def load_llama_tokenizer(
         pad_token=tokenizer.pad_token or tokenizer.unk_token,
         clean_up_tokenization_spaces=False,
     )
+
+
+def check_pieces(file: Path) -> None:
+    """What sentencepiece cannot read transformers takes for a file of another library, which it asks for.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    try:
+        sentencepiece.SentencePieceProcessor(model_file=str(file))
+    except (RuntimeError, OSError) as cause:
+        raise CheckpointError(
+            f"the file is damaged: {cause}",
+            where=str(file),
+            mend="download it again, and compare its size with the one its page shows",
+        ) from cause

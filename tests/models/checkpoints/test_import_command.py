@@ -285,6 +285,7 @@ REFUSED = {
     "a cut shard": (cut("glamm/pytorch_model-00002-of-00002.bin"), "cannot be read"),
     "another tokenizer": (other_tokenizer, "ids for 334 rows, the embedding has 337"),
     "no tokenizer": (lambda folder: (folder / "glamm" / "tokenizer.model").unlink(), "no tokenizer"),
+    "a cut tokenizer": (cut("glamm/tokenizer.model"), "the file is damaged"),
     "files swapped": (swap, "no rule knows"),
     "no mask decoder": (no_decoder, "nothing fills grounding.sam.mask_decoder"),
     "no such file": (lambda folder: (folder / "eva_vit_g.pth").unlink(), "no such file"),
