@@ -14,8 +14,10 @@ from torch.utils._pytree import tree_iter
 class LiveBytes(TorchDispatchMode):
     """Counts the memory of what operations inside it return, until it is let go; views count with what they view.
 
+    What goes into an operation and came out of none was there before, and counts for nothing.
+
     Args:
-        held: what was there before and counts for nothing: weights, a batch.
+        held: the same of what no operation may see before it is let go: weights, a batch.
 
     Attributes:
         now: bytes alive.
@@ -34,6 +36,9 @@ class LiveBytes(TorchDispatchMode):
         self.peak = self.now
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for value in tree_iter((args, kwargs)):
+            if isinstance(value, Tensor):
+                self._follow(value, 0)
         out = func(*args, **(kwargs or {}))
         for value in tree_iter(out):
             if isinstance(value, Tensor):

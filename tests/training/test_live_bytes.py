@@ -1,5 +1,7 @@
 """Counting live tensors: against sizes worked out by hand, and whatever operations there are."""
 
+import itertools
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +35,16 @@ def test_what_was_there_before_does_not_count():
         assert live.now == result.nbytes
 
 
+def test_what_comes_from_nowhere_was_there_before():
+    """A bucket that was made earlier and is first seen when a part of it is filled."""
+    bucket = torch.zeros(1000)
+    with LiveBytes() as live:
+        part = bucket.narrow(0, 10, 20)
+        part.copy_(torch.ones(20))
+        assert live.now == 0
+        assert live.peak == 80, "the ones"
+
+
 def test_an_operation_in_place_takes_no_memory():
     with LiveBytes() as live:
         x = torch.zeros(50)
@@ -59,12 +71,12 @@ def test_saved_activations_of_a_network_by_hand():
 @given(st.lists(st.tuples(st.sampled_from(["new", "drop", "view"]), st.integers(0, 30)), max_size=40))
 def test_as_a_plain_list_of_what_is_held(steps):
     kept, owners = [], []
-    peak = 0
+    names, peak = itertools.count(), 0
     with LiveBytes() as live:
         for step, number in steps:
             if step == "new":
                 kept.append(torch.ones(number + 1))
-                owners.append((len(owners) * 1000 + number, kept[-1].nbytes))
+                owners.append((next(names), kept[-1].nbytes))
             elif kept and step == "view":
                 kept.append(kept[number % len(kept)].view(-1))
                 owners.append(owners[number % len(owners)])
