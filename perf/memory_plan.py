@@ -4,6 +4,7 @@ python perf/memory_plan.py --out perf/memory_plan.json
 python perf/memory_plan.py --rows calico glamm lisa --device cuda --out perf/gpu/results/memory-plan.json
 
 On a CPU operations are watched, on a GPU its allocator is asked. Rows as in perf/step_time.py; each in its own process.
+The first step is measured, and the peak of a second one, which finds the optimiser's moments and no gradients.
 """
 
 import argparse
@@ -19,8 +20,8 @@ from step_time import LITTLE, MIDDLE, PATCHES, build, dialogues
 from llava_corr.config import load_config
 from llava_corr.files import write_json
 from llava_corr.training.memory_log import StepMeter, compare
-from llava_corr.training.memory_plan import Zero
 from llava_corr.training.model import loss_weights
+from llava_corr.training.zero import Zero
 
 # name -> configuration files, overrides
 ROWS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -36,7 +37,7 @@ SHOWN = ("Calico", "Calico, checkpointing", "patch tokens")
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """One row: a first step, then a second whose peak has optimiser and all besides."""
+    """One row: a first step, and the peak of a second."""
     files, overrides = ROWS[name]
     config = load_config(files, [*overrides, f"training.bf16={str(args.bf16).lower()}"])
     made, pictures = dialogues(args.batch_size, args.images, args.masks, args.words, 640 if args.cuda else 256)
@@ -45,8 +46,8 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     )
     model.loss_weights = loss_weights(config.training.losses)
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5, fused=True)
-    meter = StepMeter()
-    for _ in range(2):
+    meters = StepMeter(), StepMeter()
+    for meter in meters:
         batch = processor(made, pictures)
         batch = {k: v.to("cuda") if args.cuda else v for k, v in batch.items()}
         with meter.micro_step():
@@ -54,16 +55,20 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
             with torch.autocast("cuda" if args.cuda else "cpu", torch.bfloat16, enabled=args.bf16):
                 output = model(**batch)
             meter.forward_is_done()
-            output.loss.backward()
-            del output
+            loss = output.loss
+            del output  # as the trainer does
+            loss.backward()
         meter.gradients_are_there(model)
         optimiser.step()
         optimiser.zero_grad()
-    meter.step_is_done(optimiser, model)
-    found = compare(config, model.config, meter, Zero(), 1)
+        meter.step_is_done(optimiser, model)
+        del loss
+    first, second = meters
+    found = compare(config, model.config, first, Zero(), 1)
+    del found["bytes"]["buffers"]  # one process has none
     for row in found["bytes"].values():
         row["planned_over_measured"] = round(row["planned"] / row["measured"], 4)
-    return found
+    return found | {"peak_of_the_second_step": second.bytes["peak"]}
 
 
 def main() -> None:
@@ -89,7 +94,7 @@ def main() -> None:
         command = [sys.executable, __file__, "--one", name, *words, "--bf16" if args.bf16 else "--no-bf16"]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         rows[name] = json.loads(done.stdout)
-        print(f"{name}: {json.dumps(rows[name]['bytes'])}")
+        print(f"{name}: {json.dumps(rows[name]['bytes'])}, second step {rows[name]['peak_of_the_second_step']}")
     machine = torch.cuda.get_device_name() if args.cuda else "CPU"
     settings = {name: getattr(args, name) for name in (*names, "bf16")}
     if args.out:

@@ -7,8 +7,9 @@ not the scratch memory inside a kernel, the CUDA context, or what an allocator l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,9 +23,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..experiment import ExperimentConfig
 from ..losses.language import IGNORE_INDEX
 from ..models.adapters import choose_trained
+from ..models.attention import FALLBACK, FLASH
 from ..models.build import halve_frozen
 from ..models.configuration import LlavaCorrConfig
 from ..models.modeling import LlavaCorrForConditionalGeneration
+from ..models.passes import in_passes
 from .live_bytes import LiveBytes
 from .model import loss_weights
 
@@ -90,22 +93,29 @@ class Rehearsal:
 
     Attributes:
         weights: parameters and buffers.
-        trained: parameters that are trained, counted in numbers.
+        every: numbers of every parameter, in order.
+        sizes: of those that are trained.
         gradients: of them.
         batch: what the processor made, on the device.
         towers: most at a time while pictures are looked at.
-        saved: alive between forward and backward: what autograd keeps, features, the output.
+        saved: alive between forward and backward: what autograd keeps, features it needs, the output.
         step: most at a time from the language model's forward to the end of the backward, features and gradients
             included.
     """
 
     weights: int
-    trained: int
+    every: tuple[int, ...]
+    sizes: tuple[int, ...]
     gradients: int
     batch: int
     towers: int
     saved: int
     step: int
+
+    @property
+    def trained(self) -> int:
+        """Parameters that are trained, counted in numbers."""
+        return sum(self.sizes)
 
     @property
     def peak(self) -> int:
@@ -124,7 +134,7 @@ class Rehearser:
     """
 
     def __init__(self, experiment: ExperimentConfig, config: LlavaCorrConfig, *, half: bool, gpu: bool) -> None:
-        self.experiment, self.config, self.gpu = experiment, config, gpu
+        self.experiment, self.config, self.gpu = experiment, without_flash(config), gpu
         self.autocast = experiment.training.bf16 and not half
         self._fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self.model = self._build(half)
@@ -141,10 +151,27 @@ class Rehearser:
         self._fake(model)
         model.loss_weights = loss_weights(training.losses)
         model.max_images_per_tower_pass = self.experiment.model.max_images_per_tower_pass
+        model._in_passes = self._in_few_passes  # type: ignore[method-assign]
         if training.gradient_checkpointing:
             again = {"context_fn": lambda: (nullcontext(), self._kernels())}
-            model.gradient_checkpointing_enable({"use_reentrant": False} | again)
+            checkpoint_activations(model, {"use_reentrant": False} | again)
         return model.train()
+
+    def _in_few_passes(self, tower: nn.Module, encode: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """As the model's own, but of many passes through a frozen tower those in the middle only leave their result:
+        each takes as much as the first, beside fewer results than the last whole one has beside it."""
+        longest = self.model.max_images_per_tower_pass
+        passes = -(-len(inputs[0]) // (longest or len(inputs[0])))
+        if passes <= 3 or any(p.requires_grad for p in tower.parameters()):
+            return in_passes(tower, encode, inputs, longest)
+        made: list[Tensor] = []
+
+        def one(*pictures: Tensor) -> Tensor:
+            middle = 0 < len(made) < passes - 2
+            made.append(torch.empty_like(made[0]) if middle else encode(*pictures))
+            return made[-1]
+
+        return in_passes(tower, one, inputs, longest)
 
     def _fake(self, model: nn.Module) -> None:
         """Turns meta tensors into fake ones, which know the device they stand for; what is shared stays shared."""
@@ -177,25 +204,47 @@ class Rehearser:
             parameter.grad = torch.empty_like(parameter) if gradients else None
         held = [*weights, *batch.values(), *(p.grad for p in trained if p.grad is not None)]
         live = LiveBytes(held)
-        with live, _Places():
-            with ExitStack() as stack:
-                stack.enter_context(self._kernels())
-                stack.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=self.autocast))
-                seen = self.model.features(**batch)
-                towers = live.peak
-                live.mark()
-                rest = {k: v for k, v in batch.items() if k not in ("pixel_values", "semantic_pixels", *FEATURES)}
-                rest.pop("grounding_pixels", None)
-                output = self.model(**rest, **seen)
-                seen.clear()  # forward keeps those that autograd needs
+        with live, _Places(), self._watched_towers(live) as towers:
+            with self._kernels(), torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+                output = self.model(**batch)
                 saved = live.now
-            output.loss.backward()
+            loss = output.loss
+            del output  # as the trainer does: the loss alone goes on
+            loss.backward()
             step = live.peak
         found = sum(p.grad.nbytes for p in trained if p.grad is not None)
         self.model.zero_grad()
         whole = {id(value): value for value in weights}.values()
-        numbers = sum(p.numel() for p in trained)
-        return Rehearsal(_bytes(whole), numbers, found, _bytes(batch.values()), towers, saved, step)
+        return Rehearsal(
+            weights=_bytes(whole),
+            every=tuple(p.numel() for p in self.model.parameters()),
+            sizes=tuple(p.numel() for p in trained),
+            gradients=found,
+            batch=_bytes(batch.values()),
+            towers=towers[0],
+            saved=saved,
+            step=step,
+        )
+
+    @contextmanager
+    def _watched_towers(self, live: LiveBytes) -> Iterator[list[int]]:
+        """Notes the most that was alive while the towers looked, and forgets it for the rest of the step.
+
+        In the midst of one forward: features that went in by a second one would be cast to the model's format.
+        """
+        look, peaks = self.model.features, list[int]()
+
+        def features(*args: Any, **kwargs: Any) -> dict[str, Tensor]:
+            seen = look(*args, **kwargs)
+            peaks.append(live.peak)
+            live.mark()
+            return seen
+
+        self.model.features = features  # type: ignore[method-assign]
+        try:
+            yield peaks
+        finally:
+            del self.model.features
 
     def _kernels(self) -> Any:
         return _GpuKernels(self.autocast) if self.gpu else nullcontext()
@@ -261,6 +310,16 @@ class Rehearser:
             return torch.empty(*shape, dtype=dtype)
 
 
+def without_flash(config: LlavaCorrConfig) -> LlavaCorrConfig:
+    """With SDPA in the place of flash attention, which has no kernel for shapes and keeps as much."""
+    parts = [getattr(config, name, None) for name in config.sub_configs]
+    if not any(getattr(part, "_attn_implementation", None) == FLASH for part in (config, *parts)):
+        return config
+    changed = copy.deepcopy(config)
+    changed._attn_implementation = FALLBACK
+    return changed
+
+
 class _AnyRows:
     """Stands for the tokenizer: which rows are trained makes no difference to memory, only how many."""
 
@@ -286,7 +345,8 @@ class _Places(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-IN_FLOAT32 = (F.layer_norm, F.group_norm, F.softmax, F.log_softmax, F.cross_entropy)
+# What CUDA's autocast computes in float32 and a CPU's does not; the losses and the trunk's norms do so by themselves.
+IN_FLOAT32 = (F.layer_norm, F.group_norm, F.softmax, F.log_softmax)
 
 
 class _GpuKernels(TorchFunctionMode):
@@ -321,11 +381,17 @@ def _efficient_attention(
         query, key, value = (t.to(torch.get_autocast_dtype("cpu")) for t in (query, key, value))
     bias = None
     if attn_mask is not None:
-        bias = attn_mask if attn_mask.is_floating_point() else torch.zeros(attn_mask.shape, dtype=query.dtype)
+        bias = attn_mask if attn_mask.is_floating_point() else query.new_zeros(attn_mask.shape)
         bias = bias.to(query.dtype).expand(*query.shape[:3], key.shape[2])
     keep = torch.is_grad_enabled()
     attend = torch.ops.aten._scaled_dot_product_efficient_attention
     return attend(query, key, value, bias, keep, dropout_p, is_causal, scale=scale)[0]
+
+
+def checkpoint_activations(model: Any, options: dict[str, Any]) -> None:
+    """By the name that transformers has for it; the older one warns of its end."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable(options)
 
 
 def _bytes(tensors: Any) -> int:

@@ -201,10 +201,17 @@ class DialogueTrainer(Trainer):
         self.state.epoch = self.state.global_step * self.samples_per_step / len(self.train_dataset)  # type: ignore[arg-type]
         if "loss" in logs:
             order = {"order": self._window.order_hash()}  # before the window is emptied
-            logs = logs | self._means(self._window) | {"seconds_per_step": self._seconds.take()} | _peak() | order
+            logs = logs | self._means(self._window) | {"seconds_per_step": self._seconds.take()} | self._peak() | order
         elif f"{VALIDATION}_loss" in logs:
             logs = {f"{VALIDATION}_{name}": value for name, value in self._means(self._validation).items()}
         super().log(logs, *args, **kwargs)
+
+    def _peak(self) -> dict[str, float]:
+        """Most memory that tensors took on this rank's GPU so far, GB; nothing on a CPU."""
+        if not torch.cuda.is_available():
+            return {}
+        before = self.memory.meter.peak_before if self.memory else 0  # the first step's measure starts the count anew
+        return {"peak_memory_gb": max(before, torch.cuda.max_memory_allocated()) / 1e9}
 
     @property
     def samples_per_step(self) -> int:
@@ -274,8 +281,3 @@ class DialogueTrainer(Trainer):
         if self.lr_scheduler is None:
             self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)  # type: ignore[arg-type]
         return self.lr_scheduler
-
-
-def _peak() -> dict[str, float]:
-    """Most memory that tensors took on this rank's GPU so far, GB; nothing on a CPU."""
-    return {"peak_memory_gb": torch.cuda.max_memory_allocated() / 1e9} if torch.cuda.is_available() else {}

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -31,9 +32,11 @@ from training_runs import (
 from llava_corr.errors import ConfigError
 from llava_corr.files import resource
 from llava_corr.record_files import write_samples
-from llava_corr.training import ranks
+from llava_corr.training import plan_rows, ranks
 from llava_corr.training.checkpointing import Checkpoints
+from llava_corr.training.memory_plan import MemoryPlanner
 from llava_corr.training.sft import train
+from llava_corr.training.zero import Zero
 
 STEPS = ["training.max_steps=6", "training.logging_steps=1", "training.batch_size=1", "training.warmup_steps=0",
          "training.save_steps=2", "training.learning_rate=3e-4", "training.memory_log=true"]  # fmt: skip
@@ -46,7 +49,7 @@ TRAINED = {
         "model.max_images_per_tower_pass=1",
     ),
 }
-STAGES = {"zero2": "training.deepspeed=zero2.json", "zero3": "training.deepspeed=zero3.json"}
+BUCKET = 300_000  # numbers; all that is trained goes into one, and it does not hide the rest of the memory
 
 
 def launcher(layout: str) -> list[str]:
@@ -57,7 +60,17 @@ def settings(folder: Path, layout: str) -> list[str]:
     """Overrides of a layout; the folder's name says what is trained."""
     validation = f"data.validation={folder / 'validation.jsonl'}"
     trained = TRAINED["parts" if folder.name.startswith("parts") else "all"]
-    return [f"name={layout}", validation, *STEPS, STAGES.get(layout, "training.deepspeed=null"), *trained]
+    stage = stage_file(folder, layout) if layout.startswith("zero") else "null"
+    return [f"name={layout}", validation, *STEPS, f"training.deepspeed={stage}", *trained]
+
+
+def stage_file(folder: Path, layout: str) -> Path:
+    """The shipped file with buckets of a size for this model."""
+    values = json.loads(resource("zero_configs", f"{layout}.json").read_text())
+    values["zero_optimization"]["reduce_bucket_size"] = BUCKET
+    file = folder / f"{layout}.json"
+    file.write_text(json.dumps(values))
+    return file
 
 
 def losses(folder: Path) -> list[list]:
@@ -75,15 +88,15 @@ def assert_same_curve(folder: Path, other: Path) -> None:
 
 
 def assert_memory_as_planned(folder: Path) -> None:
-    """Of rank 0; buffers that gradients are reduced in are planned whole, and counted in the peak alone."""
+    """Of rank 0: to 0.5 %; the peak of the stages less closely. ZeRO-2's bucket is planned as there all along. Under
+    ZeRO-3 gloo copies what it reduces, and a rank takes along the tower passes of one that has more pictures."""
     found = json.loads((folder / "memory.json").read_text())["bytes"]
-    for name, of in found.items():
-        if of["measured"] is None:
-            assert name == "gradients"  # DeepSpeed keeps them where they are not seen
-        elif name == "peak":
-            assert 0.98 * of["measured"] <= of["planned"] <= 1.25 * of["measured"], (name, of)
-        else:
-            assert of["planned"] == pytest.approx(of["measured"], rel=0.01), (name, of)
+    stage = folder.name.split("-")[0] if folder.name.startswith("zero") else ""
+    assert found["buffers"]["measured"] is None, "made before the first step"
+    assert (found["gradients"]["measured"] is None) == bool(stage), "DeepSpeed keeps them where they are not seen"
+    for name in found.keys() - {"buffers", "gradients"} | (set() if stage else {"gradients"}):
+        low, high = {"zero2": (1, 1.05), "zero3": (0.8, 1.005)}[stage] if stage and name == "peak" else (0.995, 1.005)
+        assert low <= found[name]["planned"] / found[name]["measured"] <= high, (name, found[name])
 
 
 def one_process(folder: Path) -> Path:
@@ -152,6 +165,44 @@ def kill_ranks(command: list[str], run: Path) -> None:
         os.kill(pid, signal.SIGKILL)
     process.wait()
     assert not (run / "model").exists(), "the run was over before it was killed"
+
+
+GRADIENTS = """
+import runpy, sys
+from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer as Optimizer
+
+release, step = Optimizer._release_ipg_buffers, Optimizer._optimizer_step
+
+def when_a_backward_is_over(self):
+    if (new := getattr(self, "grads_in_partition", None)) is not None:
+        sums = [*self.all_grad_tensors.values(), *self.averaged_gradients.values()]
+        kept = [tensor for group in sums for tensor in group or ()]
+        pieces = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in [new, *kept]}
+        print("KEPT", sum(pieces.values()), flush=True)
+    release(self)
+
+Optimizer._release_ipg_buffers = when_a_backward_is_over
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_gradients_of_accumulated_micro_steps_as_planned(tmp_path):
+    """DeepSpeed's own buffers when each of two backwards is over: the second fills a new one beside the sum."""
+    samples = write_toy(tmp_path, 4)
+    write_samples(tmp_path / "validation.jsonl", samples[:1])
+    words = [*settings(tmp_path, "zero2"), "training.bf16=true", "training.gradient_accumulation=2",
+             "training.max_steps=1", "name=accumulated"]  # fmt: skip
+    alone = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    said = finish([sys.executable, "-c", GRADIENTS, *arguments(tmp_path, *words)], **alone)
+    kept = [int(found) for found in re.findall(r"KEPT (\d+)", said)]
+    config = small_config(tmp_path, *words)
+    planner = MemoryPlanner(config, plan_rows.composition(config), gpu=False)
+    zero = Zero.read(stage_file(tmp_path, "zero2"))
+    planned = planner.memory(planner.shape(1, images=2, text=40, masks=2), zero).gradients
+    assert kept[0] * 2 == kept[1]
+    assert planned == pytest.approx(kept[1], rel=0.03)  # a vocabulary of 400 is planned, the tokenizer's is smaller
 
 
 @pytest.mark.slow

@@ -1,6 +1,11 @@
 """A step on shapes against the same step on tensors, and full size against what a GPU's allocator said."""
 
+import copy
 import json
+import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +15,15 @@ from toy import small_config, write_toy
 from llava_corr.config import load_config
 from llava_corr.datasets.collate import Collator
 from llava_corr.models.build import Vocabulary, build_config
+from llava_corr.models.passes import in_passes
 from llava_corr.record_files import write_samples
+from llava_corr.training import memory_log
 from llava_corr.training.memory_log import StepMeter, compare
-from llava_corr.training.memory_plan import MemoryPlanner, Zero
+from llava_corr.training.memory_plan import MemoryPlanner
 from llava_corr.training.model import build_model
-from llava_corr.training.rehearsal import FEATURES, BatchShape, Rehearser
+from llava_corr.training.rehearsal import FEATURES, BatchShape, Rehearser, checkpoint_activations
+from llava_corr.training.sft import train
+from llava_corr.training.zero import Zero
 
 PARTS = ["training.lora={rank: 4, alpha: 8}", "training.trainable=[correspondence.attention, adaptation, "
          "grounding.sam.mask_decoder]"]  # fmt: skip
@@ -40,7 +49,7 @@ def one_step(config, samples, batch=None):
     parts, processor = build_model(config, samples)
     model = parts.model
     if config.training.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        checkpoint_activations(model, {"use_reentrant": False})
     model.train()
     batch = batch or Collator(processor, grounding=config.training.losses.draw)(samples)
     batch.pop("sample_ids", None)
@@ -51,20 +60,46 @@ def one_step(config, samples, batch=None):
         with torch.autocast("cpu", torch.bfloat16, enabled=config.training.bf16):
             output = model(**batch)
         meter.forward_is_done()
-        output.loss.backward()
+        loss = output.loss
+        del output  # as the trainer does
+        loss.backward()
     meter.gradients_are_there(model)
     optimiser.step()
     meter.step_is_done(optimiser, model)
     return compare(config, model.config, meter, Zero(), 1)["bytes"], model, processor
 
 
+def measured_of(found):
+    """Every entry but the buffers, which one process has none of."""
+    assert found.pop("buffers") == {"planned": 0, "measured": None}
+    return found.items()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_planned_is_measured(tmp_path, case):
     found, _, _ = one_step(small_config(tmp_path, *CASES[case]), write_toy(tmp_path, 4, images=(1, 2, 3, 2)))
-    near = 0.03 if "bfloat16" in case else 0.005
-    for name, of in found.items():
+    near = 0.01 if "bfloat16" in case else 0.0001
+    for name, of in measured_of(found):
         exact = name in ("weights", "gradients", "optimiser")
         assert of["planned"] == pytest.approx(of["measured"], rel=0 if exact else near), (name, of)
+
+
+def test_a_failed_rehearsal_ends_no_run(tmp_path, monkeypatch, caplog):
+    def unheard_of(*_):
+        raise NotImplementedError("an operation that shapes do not know")
+
+    write_toy(tmp_path, 2)
+    monkeypatch.setattr(memory_log, "compare", unheard_of)
+    words = ("training.max_steps=1", "training.batch_size=2", "training.memory_log=true")
+    with caplog.at_level(logging.INFO):
+        run = train(small_config(tmp_path, *words))
+    assert (run / "model").is_dir()
+    found = json.loads((run / "memory.json").read_text())
+    assert found["batch"]["dialogues"] == 2
+    assert {of["planned"] for of in found["bytes"].values()} == {None}
+    assert {name for name, of in found["bytes"].items() if of["measured"] is None} == {"buffers"}
+    assert "training goes on: NotImplementedError: an operation that shapes do not know" in caplog.text
+    assert "weights not known / " in caplog.text
 
 
 def test_planned_is_measured_with_cached_features(tmp_path):
@@ -77,8 +112,8 @@ def test_planned_is_measured_with_cached_features(tmp_path):
                                                                         "grounding_sizes")})  # fmt: skip
     rest = {k: v for k, v in batch.items() if k not in ("pixel_values", "semantic_pixels", "grounding_pixels")}
     found, _, _ = one_step(config, samples, rest | seen)
-    for name, of in found.items():
-        assert of["planned"] == pytest.approx(of["measured"], rel=0.01), (name, of)
+    for name, of in measured_of(found):
+        assert of["planned"] == pytest.approx(of["measured"], rel=0.001), (name, of)
 
 
 def test_planned_is_measured_without_pictures(tmp_path):
@@ -87,8 +122,8 @@ def test_planned_is_measured_without_pictures(tmp_path):
     words = [sample.model_copy(update={"id": str(k), "images": (), "turns": (turn,), "targets": ()}) for k in (0, 1)]
     write_samples(tmp_path / "train.jsonl", words)
     found, _, _ = one_step(small_config(tmp_path), words)
-    for name, of in found.items():
-        assert of["planned"] == pytest.approx(of["measured"], rel=0.01), (name, of)
+    for name, of in measured_of(found):
+        assert of["planned"] == pytest.approx(of["measured"], rel=0.005), (name, of)
 
 
 def full(name):
@@ -110,14 +145,47 @@ def test_full_size_against_a_gpu():
     assert planned.weights / 1e9 == pytest.approx(19.36, abs=0.01)
 
 
-def test_no_memory_is_taken():
-    """Ten billion parameters in both precisions; a machine of 24 GB has no room for their tensors."""
-    import resource
+NO_MEMORY = """
+import resource
+from test_rehearsal import BatchShape, Rehearser, full
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    config, sizes = full("calico.yaml")
-    Rehearser(config, sizes, half=True, gpu=True).step(BatchShape.assumed(sizes, 2, 2, 64, 2))
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kilobytes
+config, sizes = full("calico.yaml")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+Rehearser(config, sizes, half=True, gpu=True).step(BatchShape.assumed(sizes, 2, 2, 64, 2))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_no_memory_is_taken():
+    """Ten billion parameters are rehearsed in less than 1 GB; their weights alone would take 19. In a process of its
+    own: the most that one ever took never goes down, and other tests take more."""
+    places = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run([sys.executable, "-c", NO_MEMORY], env=os.environ | {"PYTHONPATH": places},
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) < 1_000_000  # kilobytes
+
+
+def test_many_passes_are_as_all_of_them(tmp_path, monkeypatch):
+    """Passes in the middle are left out: the peak is the same."""
+    config = small_config(tmp_path, *PARTS, "model.max_images_per_tower_pass=2")
+    sizes = build_config(config.model, Vocabulary(400, 1, 2, 0, 400, 5))
+    shapes = [BatchShape.assumed(sizes, dialogues, 3, 40, 2) for dialogues in (3, 4)]  # the last pass whole, or not
+    few = [Rehearser(config, sizes, half=False, gpu=True).step(shape) for shape in shapes]
+    monkeypatch.setattr(Rehearser, "_in_few_passes", lambda self, *a: in_passes(*a[:2], a[2:], 2))
+    assert few == [Rehearser(config, sizes, half=False, gpu=True).step(shape) for shape in shapes]
+
+
+def test_flash_attention_is_rehearsed_as_sdpa(tmp_path):
+    config = small_config(tmp_path, *PARTS)
+    sizes = build_config(config.model, Vocabulary(400, 1, 2, 0, 400, 5))
+    flash = copy.deepcopy(sizes)
+    for part in (flash.vision_config, flash.text_config):
+        part._attn_implementation_internal = "flash_attention_2"
+    shape = BatchShape.assumed(sizes, 2, 2, 40, 2)
+    steps = [Rehearser(config, of, half=False, gpu=True).step(shape) for of in (sizes, flash)]
+    assert steps[0] == steps[1]
+    assert flash.text_config._attn_implementation == "flash_attention_2", "the model's own is left alone"
 
 
 def test_more_of_anything_takes_more(tmp_path):
