@@ -81,6 +81,7 @@ def test_the_most_is_of_the_largest_phase():
     assert memory.fits(1.6e9)
 
 
+@pytest.mark.slow
 def test_largest_micro_batch_by_trying(tmp_path):
     """From one dialogue as configured, whose picture fills no pass and which has no padding."""
     words = ("model.max_images_per_tower_pass=3", "training.gradient_checkpointing=true", "training.batch_size=1")

@@ -132,6 +132,7 @@ def full(name):
     return config, build_config(config.model, Vocabulary(rows, 1, 2, 0, rows, min(32004, rows - 1)))
 
 
+@pytest.mark.slow
 def test_full_size_against_a_gpu():
     """The peak of the paper's model on an H100 (random weights), with its optimiser, without DeepSpeed."""
     measured = json.loads((Path(__file__).parents[2] / "perf/gpu/results/full-size-steps.json").read_text())
@@ -156,6 +157,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 def test_no_memory_is_taken():
     """Ten billion parameters are rehearsed in less than 1 GB; their weights alone would take 19. In a process of its
     own: the most that one ever took never goes down, and other tests take more."""
@@ -166,6 +168,7 @@ def test_no_memory_is_taken():
     assert int(done.stdout.split()[-1]) < 1_000_000  # kilobytes
 
 
+@pytest.mark.slow
 def test_many_passes_are_as_all_of_them(tmp_path, monkeypatch):
     """Passes in the middle are left out: the peak is the same."""
     config = small_config(tmp_path, *PARTS, "model.max_images_per_tower_pass=2")
@@ -201,6 +204,7 @@ def test_more_of_anything_takes_more(tmp_path):
     assert base.towers > 0
 
 
+@pytest.mark.slow
 def test_the_same_twice(tmp_path):
     """Nothing of a step is left over in the model of shapes."""
     config = small_config(tmp_path, *PARTS, "training.gradient_checkpointing=true")

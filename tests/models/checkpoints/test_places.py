@@ -49,6 +49,7 @@ def imported(commands, environment):
     return [int(line) for line in done.stdout.splitlines() if line.isdigit()], done.stderr
 
 
+@pytest.mark.slow
 def test_from_the_hub_as_from_folders(released, tmp_path):
     kinds = ("glamm", "instructblip", "dinov2")
     assert main(words(tmp_path / "here", *(f"{kind}={released / kind}" for kind in kinds))) == 0
