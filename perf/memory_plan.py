@@ -9,16 +9,13 @@ The first step is measured, and the peak of a second one, which finds the optimi
 
 import argparse
 import json
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import torch
-from step_time import LITTLE, MIDDLE, PATCHES, build, dialogues
+from step_time import LITTLE, MIDDLE, PATCHES, build, dialogues, row_arguments, run_rows
 
 from llava_corr.config import load_config
-from llava_corr.files import write_json
 from llava_corr.training.memory_log import StepMeter, compare
 from llava_corr.training.model import loss_weights
 from llava_corr.training.zero import Zero
@@ -72,33 +69,12 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=SHOWN)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--images", type=int, default=2)
-    parser.add_argument("--masks", type=int, default=4)
-    parser.add_argument("--words", type=int, default=30, help="words of an answer besides its phrases")
-    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--one", choices=ROWS, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = row_arguments(__doc__, ROWS, SHOWN).parse_args()
     args.cuda = args.device == "cuda"
     if args.one:
         sys.stdout.write(json.dumps(measure(args.one, args)))
         return
-    names = ("device", "batch_size", "images", "masks", "words")
-    words = [f"--{name.replace('_', '-')}={getattr(args, name)}" for name in names]
-    rows = {}
-    for name in args.rows:
-        command = [sys.executable, __file__, "--one", name, *words, "--bf16" if args.bf16 else "--no-bf16"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        rows[name] = json.loads(done.stdout)
-        print(f"{name}: {json.dumps(rows[name]['bytes'])}, second step {rows[name]['peak_of_the_second_step']}")
-    machine = torch.cuda.get_device_name() if args.cuda else "CPU"
-    settings = {name: getattr(args, name) for name in (*names, "bf16")}
-    if args.out:
-        write_json(args.out, {"machine": machine, "torch": torch.__version__, "settings": settings, "rows": rows})
+    run_rows(__file__, args, ("batch_size", "images", "masks", "words"))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -220,35 +220,45 @@ def measure(config: ExperimentConfig, args: argparse.Namespace) -> dict[str, Any
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=SHOWN)
+def row_arguments(description: str | None, rows: Mapping[str, Any], shown: Sequence[str]) -> argparse.ArgumentParser:
+    """Options of a script whose rows run in processes of their own."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", nargs="+", choices=rows, default=shown)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--images", type=int, default=2)
     parser.add_argument("--masks", type=int, default=4)
     parser.add_argument("--words", type=int, default=30, help="words of an answer besides its phrases")
-    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--one", choices=ROWS, help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=rows, help=argparse.SUPPRESS)
+    return parser
+
+
+def run_rows(script: str, args: argparse.Namespace, names: Sequence[str]) -> None:
+    """Every row in a process of its own, so that its memory is its own; ``names`` are the options to pass on."""
+    words = [f"--{name.replace('_', '-')}={getattr(args, name)}" for name in ("device", *names)]
+    rows = {}
+    for name in args.rows:
+        command = [sys.executable, script, "--one", name, *words, "--bf16" if args.bf16 else "--no-bf16"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        rows[name] = json.loads(done.stdout)
+        print(f"{name}: {json.dumps(rows[name])}")
+    machine = torch.cuda.get_device_name() if args.device == "cuda" else f"{torch.get_num_threads()} threads"
+    settings = {name: getattr(args, name) for name in (*names, "bf16")}
+    if args.out:
+        write_json(args.out, {"machine": machine, "torch": torch.__version__, "settings": settings, "rows": rows})
+
+
+def main() -> None:
+    parser = row_arguments(__doc__, ROWS, SHOWN)
+    parser.add_argument("--steps", type=int, default=5)
     args = parser.parse_args()
     if args.one:
         files, overrides = ROWS[args.one]
         sys.stdout.write(json.dumps(measure(load_config(files, overrides), args)))
         return
-    words = [f"--{name.replace('_', '-')}={getattr(args, name)}" for name in ("device", "batch_size", "images", "masks",
-                                                                            "words", "steps")]  # fmt: skip
-    rows = {}
-    for name in args.rows:
-        command = [sys.executable, __file__, "--one", name, *words, "--bf16" if args.bf16 else "--no-bf16"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        rows[name] = json.loads(done.stdout)
-        print(f"{name}: {json.dumps(rows[name])}")
-    machine = torch.cuda.get_device_name() if args.device == "cuda" else f"{torch.get_num_threads()} threads"
-    settings = {name: getattr(args, name) for name in ("batch_size", "images", "masks", "words", "steps", "bf16")}
-    if args.out:
-        write_json(args.out, {"machine": machine, "torch": torch.__version__, "settings": settings, "rows": rows})
+    run_rows(__file__, args, ("batch_size", "images", "masks", "words", "steps"))
 
 
 if __name__ == "__main__":
