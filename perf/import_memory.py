@@ -5,8 +5,8 @@
 Writes a release in GLaMM's layout with random numbers (two shards, trunk and region encoder in bfloat16, SAM and [SEG]
 projection in float32; 6.5 GB at the default sizes), copies it, and reads it in a process of its own. Memory is the
 anonymous memory of that process above what it has once everything is imported; the bound is the model and 1.2 times its
-largest tensor. The CLIP tower is two layers, made on the spot. Files should come from the page cache, for the copy, too:
-`read_from_disk_gb` says how much did not, which makes the reading as slow as the disk.
+largest tensor. The CLIP tower is two layers, made on the spot. Files should come from the page cache, for the copy,
+too: `read_from_disk_gb` says how much did not, and made the reading as slow as the disk.
 """
 
 from __future__ import annotations
