@@ -67,6 +67,12 @@ class Vocabulary:
         rows = 1 + max(number for token, number in tokenizer.get_vocab().items() if token != IMAGE)
         return cls(rows, bos, eos, pad, **ids)
 
+    @classmethod
+    def of_size(cls, rows: int) -> Vocabulary:
+        """Where no tokenizer is at hand, and which row is whose makes no difference: Llama's ids, and [SEG] the last
+        row or, where there are as many, GLaMM's."""
+        return cls(rows, bos=1, eos=2, pad=0, image=rows, seg=min(32004, rows - 1))
+
 
 def build_config(model: ModelSection, vocabulary: Vocabulary) -> LlavaCorrConfig:
     """The transformers configuration of a model section.

@@ -85,9 +85,8 @@ def measure(config: ExperimentConfig, *, images: int = 2, text_tokens: int = 128
         images, text_tokens, masks: of the sample whose forward is counted; text is question and answer together.
     """
     rows = vocabulary_rows(config.model)
-    vocabulary = Vocabulary(rows, bos=1, eos=2, pad=0, image=-200, seg=min(32004, rows - 1))
     with torch.device("meta"):
-        model = LlavaCorrForConditionalGeneration(build_config(config.model, vocabulary)).eval()
+        model = LlavaCorrForConditionalGeneration(build_config(config.model, Vocabulary.of_size(rows))).eval()
         flops = count_flops(model, images=images, text_tokens=text_tokens, masks=masks)
         lora = config.training.lora
         plain = lora.model_copy(update={"token_rows": ()}) if lora and lora.targets else None

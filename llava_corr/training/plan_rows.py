@@ -42,9 +42,7 @@ def plannable(config: ExperimentConfig) -> tuple[ExperimentConfig, str]:
 
 def composition(config: ExperimentConfig) -> LlavaCorrConfig:
     """The model's configuration, without its tokenizer."""
-    rows = vocabulary_rows(config.model)
-    vocabulary = Vocabulary(rows, bos=1, eos=2, pad=0, image=rows, seg=min(32004, rows - 1))
-    return build_config(config.model, vocabulary)
+    return build_config(config.model, Vocabulary.of_size(vocabulary_rows(config.model)))
 
 
 def _own(config: ExperimentConfig) -> tuple[str, Zero]:

@@ -129,7 +129,7 @@ def test_planned_is_measured_without_pictures(tmp_path):
 def full(name):
     config = load_config(name)
     rows = config.model.tokenizer.vocab_size
-    return config, build_config(config.model, Vocabulary(rows, 1, 2, 0, rows, min(32004, rows - 1)))
+    return config, build_config(config.model, Vocabulary.of_size(rows))
 
 
 @pytest.mark.slow

@@ -37,8 +37,9 @@ from ..expert import Expert, ExpertAdapter
 from . import colva, radio, xtuner_lora
 from .colva_tokenizers import VPT, id_of
 from .model_folder import check_fit, named, written_whole
+from .target import TABLE
 
-TABLE, ADAPTER_FILE = "import.json", "adapter.safetensors"
+ADAPTER_FILE = "adapter.safetensors"
 SHARD = 1_000_000_000  # bytes; writing one takes twice as much
 # Of a Qwen2-VL: how pictures and conversations are prepared, and answers drawn.
 COPIED = ("preprocessor_config.json", "chat_template.json", "chat_template.jinja", "generation_config.json")

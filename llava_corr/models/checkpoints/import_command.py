@@ -167,7 +167,6 @@ def _checked(config: ExperimentConfig, places: Mapping[str, str], out: Path, arg
         The user's own rules.
     """
     from ..build import Vocabulary, build_config
-    from ..sizes import vocabulary_rows
     from .composing import check_fresh
     from .places import cached, local, may_be_fetched
     from .user_rules import read_rules
@@ -182,8 +181,7 @@ def _checked(config: ExperimentConfig, places: Mapping[str, str], out: Path, arg
         elif (kept := cached(place)) is not None:
             here[kind] = kept
     check_target(out, here)
-    rows = vocabulary_rows(config.model)
-    check_fresh(build_config(config.model, Vocabulary(rows, bos=1, eos=2, pad=0, image=rows, seg=rows - 1)), args.fresh)
+    check_fresh(build_config(config.model, Vocabulary.of_size(config.model.tokenizer.vocab_size)), args.fresh)
     return own
 
 

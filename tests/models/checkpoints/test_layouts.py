@@ -27,7 +27,7 @@ def files_of(shapes):
 
 def composition(*files, rows=32007):
     section = load_config(list(files)).model
-    config = build_config(section, Vocabulary(rows, bos=1, eos=2, pad=0, image=-200, seg=min(32004, rows - 1)))
+    config = build_config(section, Vocabulary.of_size(rows))
     with torch.device("meta"):
         model = LlavaCorrForConditionalGeneration(config)
     return config, {name: value.shape for name, value in model.state_dict().items()}
