@@ -84,6 +84,10 @@ class CorrespondenceSection(PartSection):
 
     image_size: Size = Field(224, description="side of the pictures DINOv2 sees: the same grid as the vision tower's")
     pretrained_size: Size = Field(518, description="side that its position embeddings are stored for")
+    position_offset: float = Field(
+        0.1, ge=0, lt=1, description="of a patch, where positions are resized: 0.1 as DINOv2's authors do without "
+        "registers, 0 as transformers does since 4.45",
+    )  # fmt: skip
     patch_size: Size = 14
     hidden_size: Size = 1536
     num_hidden_layers: Size = 40
@@ -150,6 +154,9 @@ class GroundingSection(PartSection):
     prompt_size: Size = Field(256, description="width of the neck, the prompts and the mask decoder")
     decoder_mlp: Size = 2048
     decoder_heads: Size = 8
+    decoder_norm_eps: float = Field(
+        1e-5, gt=0, description="of the mask decoder's layer norms: 1e-5 as its authors', 1e-6 as transformers has it"
+    )
 
     @model_validator(mode="after")
     def _can_decode(self) -> Self:

@@ -9,7 +9,7 @@ from transformers.utils import is_flash_attn_2_available
 
 from ..errors import ConfigError
 from .configuration import LlavaCorrConfig
-from .correspondence import semantic_class
+from .semantic import semantic_class
 from .visual_tokens import vision_class
 
 FLASH, FALLBACK = "flash_attention_2", "sdpa"

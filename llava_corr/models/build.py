@@ -143,6 +143,8 @@ def _semantic_config(section: CorrespondenceSection, spread: dict[str, float]) -
     sizes |= {"use_swiglu_ffn": section.swiglu, "image_size": section.pretrained_size}
     if section.registers:
         return Dinov2WithRegistersConfig(**sizes, num_register_tokens=section.registers)
+    if section.image_size != section.pretrained_size:  # else nothing is resized
+        sizes["position_offset"] = section.position_offset
     return Dinov2Config(**sizes)
 
 
@@ -178,6 +180,7 @@ def _sam_config(section: GroundingSection, initializer_range: float) -> SamConfi
             mlp_dim=section.decoder_mlp,
             num_attention_heads=section.decoder_heads,
             iou_head_hidden_dim=section.prompt_size,
+            layer_norm_eps=section.decoder_norm_eps,
         ).to_dict(),
         initializer_range=initializer_range,
     )

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Dinov2Model, Dinov2WithRegistersModel, PreTrainedModel
 
 from .configuration import LlavaCorrConfig
+from .semantic import resizing_as_configured, semantic_class
 
 
 class ZeroLinear(nn.Linear):
@@ -26,12 +26,6 @@ class ZeroLinear(nn.Linear):
             nn.init.zeros_(self.bias)
 
 
-def semantic_class(config: LlavaCorrConfig) -> type[PreTrainedModel]:
-    """Class of the semantic tower."""
-    registers = getattr(config.semantic_config, "num_register_tokens", 0)
-    return Dinov2WithRegistersModel if registers else Dinov2Model
-
-
 class CorrespondenceExtraction(nn.Module):
     """CEM: each image's patches attend the DINOv2 patches of the same image (facts 5.3 rows 7 to 9)."""
 
@@ -40,7 +34,7 @@ class CorrespondenceExtraction(nn.Module):
         semantic = config.semantic_config
         assert semantic is not None
         registers = getattr(semantic, "num_register_tokens", 0)
-        self.semantic_model: Any = semantic_class(config)._from_config(semantic)
+        self.semantic_model: Any = resizing_as_configured(semantic_class(config)._from_config(semantic))
         self.prefix_tokens = 1 + registers  # CLS and registers are no patches
         self.residual = config.correspondence_residual
         width = config.vision_config.hidden_size

@@ -40,16 +40,17 @@ def write_tokenizer(folder, added=GLAMM, words=330):
 
 
 def slow_ids(folder, text):
-    """Text between special tokens is stripped on their sides and goes to sentencepiece by itself."""
+    """Text between special tokens goes to sentencepiece by itself, stripped on the sides of added ones."""
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-    special = json.loads((folder / "added_tokens.json").read_text()) | {"<unk>": 0, "<s>": 1, "</s>": 2}
+    added = json.loads((folder / "added_tokens.json").read_text())
+    special = added | {"<unk>": 0, "<s>": 1, "</s>": 2}
     parts = re.split(f"({'|'.join(map(re.escape, special))})", text)
     ids = []
     for k, part in enumerate(parts):
         if part in special:
             ids.append(special[part])
             continue
-        part = part.lstrip() if k > 0 else part
-        part = part.rstrip() if k < len(parts) - 1 else part
+        part = part.lstrip() if k > 0 and parts[k - 1] in added else part
+        part = part.rstrip() if k < len(parts) - 1 and parts[k + 1] in added else part
         ids += pieces.encode(part) if part else []
     return ids

@@ -27,8 +27,8 @@ GROUNDING = (
 )
 
 
-def tiny_config(folder):
-    section = small_config(folder, GROUNDING).model
+def tiny_config(folder, *words):
+    section = small_config(folder, GROUNDING, *words).model
     return build_config(section, Vocabulary(ROWS, bos=1, eos=2, pad=0, image=ROWS, seg=334))
 
 

@@ -30,4 +30,5 @@ LAYOUT = Layout(
         _cut(r"mlp\.w3", "mlp.down_proj"),
     ],
     [TOWER],
+    critical="register",  # without them the model of the others gives other features
 )

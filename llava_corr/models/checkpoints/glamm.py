@@ -4,7 +4,8 @@ Both are one code base at two ages, with other names: SAM is ``grounding_encoder
 region encoder ``region_encoder`` or ``spi_module``. All names are taken, whichever file it is.
 
 The names in GLaMM-GranD-Pretrained are known for a part only: its index is 3.9 kB longer than the one of the newer
-models' names. So SAM and the [SEG] projection are found below any attribute. A user may let the rest go unread
+models' names. The authors' fine-tuning starts from it and needs all of these, so that it must have about 40 more. SAM
+and the [SEG] projection are found below any attribute all the same. A user may let the rest go unread
 (``--allow-unread``), but for names that could be of weights that the model needs.
 """
 
@@ -12,11 +13,14 @@ from __future__ import annotations
 
 from ..configuration import LlavaCorrConfig
 from .layouts import Ignore, Layout, Rename, Rule
-from .segment_anything import SAM, sam_rules
+from .segment_anything import SAM, pixels, sam_rules
 
 TRUNK: list[Rule] = [
     Rename(r"model\.(embed_tokens\.weight|norm\.weight)", (r"trunk.model.\1",)),
-    Ignore(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq", "made anew from the configuration"),
+    Ignore(
+        r"model\.layers\.\d+\.self_attn\.rotary_emb\.(?:inv_freq|cos_cached|sin_cached)",
+        "made anew from the configuration",
+    ),
     Rename(r"model\.(layers\.\d+\..+)", (r"trunk.model.\1",)),
     Rename(r"(lm_head\.weight)", (r"trunk.\1",)),
 ]
@@ -36,6 +40,7 @@ def glamm_layout(config: LlavaCorrConfig, title: str = "GLaMM") -> Layout:
         Ignore(r"model\.(?:region_encoder|spi_module)\..+", "regions are not asked about"),
         Ignore(r"model\.vision_tower\..+", "the CLIP tower comes by itself"),
         *sam_rules(BELOW),
+        pixels(BELOW),
     ]
     patches = config.qformer_config is None
     if not patches:

@@ -28,6 +28,8 @@ QFORMER_LAYOUT = Layout(
         Ignore(
             r"Qformer\.bert\.embeddings\.(?:word_embeddings\.weight|position_embeddings\.weight|position_ids)", TEXT
         ),
+        # LAVIS leaves frozen parameters out of what it saves, and buffers in it.
+        Ignore(r"llm_model\.model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq", "of a trunk that is not in the file"),
     ],
     [QFORMER, "visual_tokens.query_tokens", "visual_tokens.projection.", f"{TOWER}post_layernorm."],
 )

@@ -59,5 +59,9 @@ def sam_rules(below: str = "") -> list[Rename]:
     return [*rules, Rename(code, POSITION_CODE)]
 
 
-PIXELS = Ignore(r"pixel_(mean|std)", "constants of our preprocessing")
-LAYOUT = Layout("segment-anything", [*sam_rules(), PIXELS], [SAM])
+def pixels(below: str = "") -> Ignore:
+    """The rule for buffers that some files have beside the weights of :func:`sam_rules`."""
+    return Ignore(rf"{below}pixel_(?:mean|std)", "constants of our preprocessing")
+
+
+LAYOUT = Layout("segment-anything", [*sam_rules(), pixels()], [SAM])

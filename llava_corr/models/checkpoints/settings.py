@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import InstructBlipQFormerConfig, InstructBlipVisionConfig, LlamaConfig, PreTrainedConfig
 
 from ...errors import CheckpointError
 from ...files import read_json
 from ..configuration import LlavaCorrConfig
-from .model_folder import named
 
 TEXT = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
         "head_dim", "hidden_act", "rms_norm_eps", "rope_parameters", "attention_bias", "mlp_bias",
@@ -41,8 +41,12 @@ def check_settings(kind: str, folder: Path, config: LlavaCorrConfig) -> None:
     found = read_json(file, CheckpointError)
     if not isinstance(found, dict):
         raise CheckpointError("no configuration of a model", where=str(file), mend="download it again")
-    with named(file, TypeError, AttributeError):
+    try:
         faults = list(CHECKS[kind](found, config))
+    except (TypeError, ValueError, AttributeError, StrictDataclassError) as cause:
+        raise CheckpointError(
+            f"settings of no sense: {cause}", where=str(file), mend="take config.json of the release as it is"
+        ) from cause
     if found.get("quantization_config"):
         faults.append("its weights are quantised")
     if faults:

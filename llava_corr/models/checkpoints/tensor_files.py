@@ -29,6 +29,7 @@ CANDIDATES = ("model.safetensors", f"model.safetensors{INDEX}", "pytorch_model.b
               "mp_rank_00_model_states.pt")  # fmt: skip
 PICKLED = (".bin", ".pth", ".pt")
 WRAPPERS = ("state_dict", "model", "module")  # mmengine, LAVIS, DeepSpeed: their weights lie below one of these
+NAMED = f"name a file of weights alone, or one that has them below {', '.join(WRAPPERS)}"
 AGAIN = "download the file again, and compare its size and checksum with the ones its page shows"
 LFS = b"version https://git-lfs"
 # What damaged files make of their readers, torch's own among them.
@@ -227,14 +228,17 @@ class _Pickled:
                 content = content[name]
                 break
         if not isinstance(content, Mapping):
-            raise ValueError(f"it holds a {type(content).__name__} instead of named tensors")
+            raise CheckpointError(
+                f"it holds a {type(content).__name__} instead of named tensors", where=str(file), mend=NAMED
+            )
         other = [
             f"{name} ({type(v).__name__})"
             for name, v in content.items()
             if not isinstance(v, Tensor) or not isinstance(name, str)
         ]
         if other or not content:
-            raise ValueError(f"it holds what are no tensors: {some(other)}" if other else "it holds no tensors")
+            fault = f"it holds what are no tensors: {some(other)}" if other else "it holds no tensors"
+            raise CheckpointError(fault, where=str(file), mend=NAMED)
         self._tensors: dict[str, Tensor] = dict(content)
 
     def names(self) -> Sequence[str]:

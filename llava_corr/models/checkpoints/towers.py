@@ -13,7 +13,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from ...errors import CheckpointError
 from ...files import read_json
 from ..configuration import LlavaCorrConfig
-from ..correspondence import semantic_class
+from ..semantic import resizing_as_configured, semantic_class
 from ..visual_tokens import vision_class
 from .model_folder import check_fit, named
 from .tensor_files import FLOATS, open_tensors, some
@@ -32,7 +32,7 @@ def load_semantic(
         CheckpointError: no such model, one of another size, or weights that are missing or left over.
     """
     assert config.semantic_config is not None
-    return _load(semantic_class(config), config.semantic_config, path, dtype, device)
+    return resizing_as_configured(_load(semantic_class(config), config.semantic_config, path, dtype, device))
 
 
 def load_clip(

@@ -104,6 +104,17 @@ def test_instructblip_fills_the_visual_tokens(calico):
     assert ignored == 80_522_496 + 512  # and position_ids, which are no parameters (facts 4.1)
 
 
+def test_what_lavis_leaves_of_its_trunk(calico):
+    """Its files are written without frozen parameters, but with their modules' buffers."""
+    _, wanted = calico
+    buffers = {f"llm_model.model.layers.{n}.self_attn.rotary_emb.inv_freq": (64,) for n in range(32)}
+    plan = map_names(QFORMER_LAYOUT, files_of(foreign.lavis_qformer() | buffers), wanted)
+    assert set(buffers) in map(set, plan.ignored.values())
+    weights = {"llm_model.model.layers.0.self_attn.q_proj.weight": (4096, 4096)}
+    with pytest.raises(CheckpointError, match="no rule knows llm_model"):
+        map_names(QFORMER_LAYOUT, files_of(foreign.lavis_qformer() | weights), wanted)
+
+
 @pytest.mark.parametrize(
     ("overlay", "sizes"),
     [((), {}),
@@ -118,6 +129,13 @@ def test_dinov2_of_every_size(overlay, sizes):
     assert set(plan.sources) == {n for n in wanted if n.startswith("correspondence.semantic_model.")}
     if not sizes:
         assert sum(torch.Size(shape).numel() for shape in names.values()) == 1_136_480_768  # facts 5.2: 1,136.48 M
+
+
+def test_register_tokens_are_not_let_go_unread():
+    _, wanted = composition("calico_align.yaml")
+    files = files_of(foreign.dinov2() | {"register_tokens": (1, 4, 1536)})
+    with pytest.raises(CheckpointError, match="no rule knows register_tokens"):
+        map_names(replace(DINOV2_LAYOUT, reports=True), files, wanted)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """SAM from a segment-anything file draws what the package itself draws, from picture to mask at original size."""
 
+import copy
+
 import numpy as np
 import pytest
 import reference_sam
@@ -15,7 +17,8 @@ from llava_corr.training.model import build_model
 SIZES = SamSizes(width=32, layers=3, heads=2, image=64, patch=4, window=5, global_layers=(1,), prompt=32, mlp=48)
 SECTION = (
     "model.grounding={image_size: 64, patch_size: 4, hidden_size: 32, num_hidden_layers: 3, num_attention_heads: 2, "
-    "window_size: 5, global_attn_indexes: [1], use_rel_pos: true, prompt_size: 32, decoder_mlp: 48, decoder_heads: 2}"
+    "window_size: 5, global_attn_indexes: [1], use_rel_pos: true, prompt_size: 32, decoder_mlp: 48, decoder_heads: 2, "
+    "decoder_norm_eps: 1.0e-5}"
 )
 PICTURES = [(48, 64), (64, 48), (37, 111), (200, 90), (64, 64), (3, 64)]
 
@@ -91,6 +94,20 @@ def test_masks_at_original_size(both, size):
     assert torch.allclose(drawn, logits[:, 0], atol=1e-4, rtol=1e-4)
     found = processor.mask_probabilities(drawn, [size] * 2)
     assert np.allclose(np.stack(found), expected.numpy(), atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_decoder_s_norms_divide_by_the_authors_epsilon(both):
+    """Seen where states are small: with transformers' default, 1e-6, masks are 1e-3 off."""
+    reference, model = (copy.deepcopy(one) for one in both[:2])
+    for decoder in (reference.mask_decoder, model.grounding.sam.mask_decoder):
+        for name, parameter in decoder.transformer.named_parameters():
+            if "norm" not in name:
+                parameter.mul_(0.1)
+    features = reference_features(reference, picture_of((64, 64)))[0]
+    expected = reference_masks(reference, features, prompts(2))[:, 0]
+    found = model.grounding.decode(features, prompts(2), torch.zeros(2, dtype=torch.long))
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_masks_of_two_pictures_in_one_call(both):

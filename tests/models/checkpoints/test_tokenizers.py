@@ -8,7 +8,7 @@ from slow_llama import GLAMM, LISA, slow_ids, write_tokenizer
 from llava_corr.errors import CheckpointError
 from llava_corr.grammar import IMAGE
 from llava_corr.models.build import Vocabulary
-from llava_corr.models.checkpoints.tokenizers import load_llama_tokenizer
+from llava_corr.models.checkpoints.tokenizers import LAST, load_llama_tokenizer
 
 DIALOGUES = [
     "USER: The (IMAGE1) and (IMAGE2) provide an overview. ASSISTANT: The <p> the leg </p> [SEG] (IMAGE1).</s>",
@@ -16,6 +16,7 @@ DIALOGUES = [
     "A. USER: x ASSISTANT: [SEG]</s>USER: y ASSISTANT: <p>no spaces</p>[SEG](IMAGE2),[SEG]</s>",
     "two  spaces,\nlines, digits 1234, é, 中 and \t tabs",
     " begins with a space [SEG] ",
+    "spaces are dropped here [SEG] and kept there </s> <s> and <unk> . </s>",
 ]
 
 
@@ -33,7 +34,8 @@ def test_ids_of_the_slow_tokenizer(folder, text):
 
 
 PIECES = st.lists(
-    st.sampled_from([*GLAMM, "</s>", " ", "  ", "the leg", " (IMAGE1)", ", ", ".", "é", "7", "\n"]), max_size=12
+    st.sampled_from([*GLAMM, "</s>", "<s>", "<unk>", " ", "  ", "the leg", " (IMAGE1)", ", ", ".", "é", "7", "\n"]),
+    max_size=12,
 )
 
 
@@ -76,6 +78,20 @@ def test_a_tokenizer_of_another_release(tmp_path, folder):
     write_tokenizer(tmp_path / "vicuna", ())
     with pytest.raises(CheckpointError, match="does not know"):
         load_llama_tokenizer(tmp_path / "vicuna", 330)
+
+
+@pytest.mark.parametrize(("added", "fits"), [
+    (LISA, True), (("[SEG]", "<im_start>", "<im_end>"), True), (("[SEG]", "<im_end>", "<im_start>"), False),
+    (("<im_start>", "[SEG]", "<im_end>"), False),
+])  # fmt: skip
+def test_the_last_rows_are_of_tokens_that_are_known(tmp_path, added, fits):
+    """[SEG] of LISA's 7B is the last, that of its 13B lies before the marks of images."""
+    rows = write_tokenizer(tmp_path, added)
+    if fits:
+        assert load_llama_tokenizer(tmp_path, rows, last=LAST["lisa"])
+        return
+    with pytest.raises(CheckpointError, match=r"the last of 333 rows are of \[SEG\], but by the tokenizer \[SEG\] is"):
+        load_llama_tokenizer(tmp_path, rows, last=LAST["lisa"])
 
 
 def test_no_tokenizer_or_a_broken_one(tmp_path, folder):

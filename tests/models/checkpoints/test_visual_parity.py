@@ -1,18 +1,18 @@
 """EVA-CLIP and Q-Former from LAVIS's files see what LAVIS's arithmetic sees: written out here under its own names."""
 
-import copy
-
 import foreign
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_releases import QFORMER, releases, towers
+from tiny_releases import QFORMER, releases, tiny_config, towers
 from transformers import InstructBlipForConditionalGeneration
 
 from llava_corr.models.checkpoints.composing import Release, compose
 from llava_corr.models.checkpoints.dinov2 import LAYOUT as DINOV2_LAYOUT
 from llava_corr.models.checkpoints.instructblip import LAYOUT
+from llava_corr.models.checkpoints.model_folder import load_model
 from llava_corr.models.checkpoints.tensor_files import open_tensors
+from llava_corr.models.semantic import resize_positions
 
 HEADS = 2
 
@@ -85,6 +85,7 @@ def model(released, config):
 def test_patches_and_tokens(model, released):
     pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     tower, rest = (Named(open_tensors(released / name)) for name in ("eva_vit_g.pth", "instruct_blip.pth"))
+    # LAVIS divides here with an epsilon of 1e-5, transformers' InstructBLIP and ours with the tower's.
     patches = (rest / "ln_vision").norm(eva(tower, pixels, layers=2, patch=8), 1e-6)
     found = model.visual_tokens.look(pixels)
     assert torch.allclose(found, patches, atol=1e-4, rtol=1e-4)
@@ -144,7 +145,10 @@ class Renamed:
 def dinov2(file, pixels, layers, patch, swiglu):
     """Pre-norm blocks with a scale on every branch; the last norm is part of the output."""
     x = F.conv2d(pixels, file["patch_embed.proj.weight"], file["patch_embed.proj.bias"], stride=patch)
-    x = torch.cat([file["cls_token"].expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], 1) + file["pos_embed"]
+    x, table = x.flatten(2).transpose(1, 2), file["pos_embed"]
+    side = round(x.shape[1] ** 0.5)
+    places = torch.cat([table[:, :1], resize_positions(table[:, 1:], (side, side), 0.1)], 1)
+    x = torch.cat([file["cls_token"].expand(len(x), -1, -1), x], 1) + (places if len(table[0]) > side**2 + 1 else table)
     for n in range(layers):
         block = file / f"blocks.{n}"
         seen = (block / "attn.qkv").linear((block / "norm1").norm(x, 1e-6))
@@ -159,16 +163,19 @@ def dinov2(file, pixels, layers, patch, swiglu):
     return (file / "norm").norm(x, 1e-6)
 
 
-@pytest.mark.parametrize("swiglu", [False, True])
+@pytest.mark.parametrize(("swiglu", "side"), [(False, 4), (True, 4), (True, 7)])
 @torch.no_grad()
-def test_dinov2_of_its_authors(released, config, tmp_path, swiglu):
-    own = copy.deepcopy(config)
+def test_dinov2_of_its_authors(released, tmp_path, swiglu, side):
+    """Also with a table for larger pictures than are looked at, as the released ones are."""
+    own = tiny_config(tmp_path, f"model.correspondence.pretrained_size={side * 8}")
     own.semantic_config.use_swiglu_ffn = swiglu
     inner = 48 if not swiglu else 8 * ((48 * 2 // 3 + 7) // 8)
-    names = foreign.dinov2(width=24, layers=1, inner=inner, places=17, patch=8, swiglu=swiglu)
+    names = foreign.dinov2(width=24, layers=1, inner=inner, places=side**2 + 1, patch=8, swiglu=swiglu)
     torch.save(foreign.fill(names, seed=9), tmp_path / "dinov2_vitt8_pretrain.pth")
     files = open_tensors(tmp_path / "dinov2_vitt8_pretrain.pth")
-    model = compose(own, [*releases(released, config), Release(DINOV2_LAYOUT, files)])[0]
+    made = compose(own, [*releases(released, own), Release(DINOV2_LAYOUT, files)])[0]
+    made.save_pretrained(tmp_path / "model")
+    model = load_model(tmp_path / "model")
     pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     expected = dinov2(Named(files), pixels, layers=1, patch=8, swiglu=swiglu)
     assert torch.allclose(model.correspondence.look(pixels), expected[:, 1:], atol=1e-4, rtol=1e-4)
