@@ -1,4 +1,8 @@
-"""Tokenizer files of InternVL2-4B at tiny size, and the ids that the slow tokenizer of CoLVA's time makes of a text."""
+"""Tokenizer files of InternVL2-4B at tiny size, and the ids that the tokenizers of CoLVA's time make of a text.
+
+Without ``legacy: false`` they agree. With it this is the fast one, which training used (of transformers 4.45); the slow
+one puts a word boundary of its own before an added token that a text begins with.
+"""
 
 import json
 import re
@@ -32,7 +36,7 @@ def write_phi3_tokenizer(folder, legacy=False, bos=True):
     file.write_text(json.dumps(config))
 
 
-def slow_ids(folder, text, legacy=False):
+def their_ids(folder, text, legacy=False):
     """Text between special tokens goes to sentencepiece by itself: each piece with a word boundary in front (legacy),
     or only one that begins the text."""
     proto = sentencepiece_model_pb2.ModelProto()

@@ -66,6 +66,7 @@ def _read(settings: Settings) -> InternVL:
         size[0] if isinstance(size, (list, tuple)) else size for size in (vision.image_size, vision.patch_size)
     )
     settings.must("force_image_size", image, default=image)
+    settings.must("hidden_size", text.hidden_size, default=text.hidden_size)  # written since October 2024
     for key in ("use_backbone_lora", "use_llm_lora"):
         settings.must(key, 0, default=0)
     template = settings.must("template", *STOPS)

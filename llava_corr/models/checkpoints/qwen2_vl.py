@@ -24,6 +24,9 @@ MODEL_TYPE = "qwen2_vl"
 PART = "trunk."
 SECTION = "text_config"
 AXES = 3  # of a position: time, height, width
+PLACES = {"image_token_id": 151655, "video_token_id": 151656, "vision_start_token_id": 151652,
+          "vision_end_token_id": 151653}  # fmt: skip
+IDLE = "vision_token_id"  # of a token that nothing asks for
 TIED = "it is the embedding, to which the output layer is tied"
 
 
@@ -45,17 +48,15 @@ def _read(settings: Settings) -> Qwen2VLConfig:
         section = settings.section(SECTION)
         tied |= section.take("tie_word_embeddings", bool, False)
         text = _text(section)
-        section.finish()
+        section.finish([*PLACES, IDLE])  # transformers 4.52 to 4.57 wrote them here, too
         if "hidden_size" in settings and _text(settings) != text:
             raise settings.fault(f"settings at the top and in {SECTION} differ")
     else:
         text = _text(settings)
     if vision["hidden_size"] != text["hidden_size"]:
         raise settings.fault(f"hidden_size is {text['hidden_size']}, and {vision['hidden_size']} in vision_config")
-    places = {"image_token_id": 151655, "video_token_id": 151656, "vision_start_token_id": 151652,
-              "vision_end_token_id": 151653}  # fmt: skip
-    ids: dict[str, Any] = {name: settings.token(name, text["vocab_size"], usual) for name, usual in places.items()}
-    settings.finish(["vision_token_id"])
+    ids: dict[str, Any] = {name: settings.token(name, text["vocab_size"], usual) for name, usual in PLACES.items()}
+    settings.finish([IDLE])
     return Qwen2VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=tied, **ids)
 
 

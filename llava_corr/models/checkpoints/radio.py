@@ -68,7 +68,8 @@ def radio_config(settings: Settings, *, align_corners: bool) -> tuple[RadioConfi
     settings.must("vitdet_window_size", None)
     settings.must("adaptor_names", None, [])
     version = settings.take("version", str, VERSIONS[-1])
-    settings.finish(["max_resolution", "preferred_resolution", "adaptor_configs"])
+    # The last is of names: those of layer scales, which these versions have not.
+    settings.finish(["max_resolution", "preferred_resolution", "adaptor_configs", "rename_gamma_to_weight"])
     config = RadioConfig(
         hidden_size=width,
         num_hidden_layers=layers,

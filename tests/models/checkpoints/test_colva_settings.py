@@ -92,10 +92,12 @@ def test_a_qwen_is_as_transformers_reads_it(tmp_path):
         now = theirs.to_dict() | {"attn_implementation": "flash_attention_2"}
         both = released | {"text_config": now["text_config"]}
         found = []
-        for n, form in enumerate((released, now, both)):
+        ids = {name: released[name] for name in ("image_token_id", "vision_start_token_id", "vision_end_token_id")}
+        between = both | {"text_config": now["text_config"] | ids | {"vision_token_id": 151654}}  # 4.52 to 4.57
+        for n, form in enumerate((released, now, both, between)):
             write_json(tmp_path / str(n) / "config.json", form)
             found.append(read_qwen2_vl(tmp_path / str(n)).to_dict())
-        assert found[0] == found[1] == found[2]
+        assert found[0] == found[1] == found[2] == found[3]
         for part, extra in (("text_config", {"dtype"}), ("vision_config", {"in_chans", "spatial_patch_size"})):
             expected = theirs.to_dict()[part]
             expected["rope_parameters"].pop("type", None)
@@ -137,12 +139,22 @@ def test_what_transformers_leaves_out_is_as_in_its_class(tmp_path):
         (["llm_config", "original_max_position_embeddings"], 10**7, "original_max_position_embeddings is 10000000"),
         (["llm_config", "sliding_window"], 0, "sliding_window is 0"),
         (["min_dynamic_patch"], 99, "min_dynamic_patch is 99, and max_dynamic_patch 12"),
+        (["hidden_size"], 48, "hidden_size is 48, and only 3072 can be expressed"),
         (["quantization_config"], {"quant_method": "awq"}, "its weights are quantised (awq)"),
         (["llm_config", "quantization_config"], {"quant_method": "awq"}, "its weights are quantised (awq)"),
     ],
 )
 def test_an_internvl_of_no_sense(refused, path, value, fault):
     assert fault in refused(read_internvl, foreign_colva.internvl2_config(), path, value)
+
+
+def test_an_internvl_by_later_code_of_its_authors(tmp_path):
+    """Since October 2024 that also writes the language model's width at the top."""
+    values = foreign_colva.internvl2_config()
+    for name, form in (("july", values), ("october", values | {"hidden_size": values["llm_config"]["hidden_size"]})):
+        write_json(tmp_path / name / "config.json", form)
+    july, october = (read_internvl(tmp_path / name).config.to_dict() for name in ("july", "october"))
+    assert july == october
 
 
 @pytest.mark.parametrize(
@@ -165,8 +177,8 @@ def test_another_radio(more, fault):
 
 
 def test_a_radio_s_teachers():
-    """Two of one name share a token; what else its training was given has no effect."""
-    values = foreign_colva.radio_config()
+    """Two of one name share a token; what else its training was given has no effect, nor a rule for absent names."""
+    values = foreign_colva.radio_config() | {"rename_gamma_to_weight": True}
     values["args"]["teachers"] += [{"name": "clip", "use_summary": False}]
     values["args"] |= {"batch_size": 64, "loss_of_ours": "cosine", "input_size": [3, 432, 432]}
     config, _ = radio_config(Settings(values, "config.json"), align_corners=True)

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from slow_phi3 import ADDED, ROWS, slow_ids, write_phi3_tokenizer
+from slow_phi3 import ADDED, ROWS, their_ids, write_phi3_tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llava_corr.errors import CheckpointError
@@ -33,11 +33,11 @@ def tokens(request, tmp_path_factory):
 @pytest.mark.parametrize("text", TEXTS)
 def test_ids_of_the_slow_tokenizer(tokens, text, tmp_path):
     tokenizer, folder, legacy = tokens
-    assert tokenizer(text)["input_ids"] == [1, *slow_ids(folder, text, legacy)]
+    assert tokenizer(text)["input_ids"] == [1, *their_ids(folder, text, legacy)]
     add_object_token(tokenizer, ROWS, folder)
     tokenizer.save_pretrained(tmp_path)
     again = AutoTokenizer.from_pretrained(tmp_path)
-    assert again(text)["input_ids"] == [1, *slow_ids(folder, text, legacy)]
+    assert again(text)["input_ids"] == [1, *their_ids(folder, text, legacy)]
 
 
 PIECES = st.lists(st.sampled_from([*ADDED[-12:], "<|end|>", " ", "the leg", " of", ", ", "é", "7", "\n"]), max_size=10)
@@ -48,7 +48,7 @@ PIECES = st.lists(st.sampled_from([*ADDED[-12:], "<|end|>", " ", "the leg", " of
 def test_ids_of_the_slow_tokenizer_whatever_follows(tokens, pieces):
     tokenizer, folder, legacy = tokens
     text = "<|user|>" + "".join(pieces)
-    assert tokenizer(text, add_special_tokens=False)["input_ids"] == slow_ids(folder, text, legacy)
+    assert tokenizer(text, add_special_tokens=False)["input_ids"] == their_ids(folder, text, legacy)
 
 
 def test_no_beginning_where_the_release_has_none(tmp_path):
@@ -59,7 +59,7 @@ def test_no_beginning_where_the_release_has_none(tmp_path):
 def test_one_token_is_added_and_stands_by_itself(tmp_path):
     write_phi3_tokenizer(tmp_path)
     tokenizer = load_phi3_tokenizer(tmp_path)
-    before = slow_ids(tmp_path, "<|user|><object-1>") + slow_ids(tmp_path, "<|end|>, two")[1:]
+    before = their_ids(tmp_path, "<|user|><object-1>") + their_ids(tmp_path, "<|end|>, two")[1:]
     add_object_token(tokenizer, ROWS, tmp_path)
     found = tokenizer(f"<|user|><object-1>{VPT}, two", add_special_tokens=False)["input_ids"]
     assert [one for one in found if one != ROWS] == before
