@@ -18,6 +18,7 @@ LITTLE = {
     "agreement": ["--samples", "8"],
     "mask_grid": ["--images", "1"],
     "memory_plan": ["--rows", "little", "--batch-size", "1"],
+    "import_colva": ["--little"],
     "import_memory": ["--layers", "1", "--width", "128", "--sam-layers", "4", "--vision", "64"],
 }
 

@@ -143,7 +143,7 @@ def _semantic_config(section: CorrespondenceSection, spread: dict[str, float]) -
     sizes |= {"use_swiglu_ffn": section.swiglu, "image_size": section.pretrained_size}
     if section.registers:
         return Dinov2WithRegistersConfig(**sizes, num_register_tokens=section.registers)
-    if section.image_size != section.pretrained_size:  # else nothing is resized
+    if section.position_offset and section.image_size != section.pretrained_size:  # else it changes nothing
         sizes["position_offset"] = section.position_offset
     return Dinov2Config(**sizes)
 

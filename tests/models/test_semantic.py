@@ -85,7 +85,7 @@ def test_a_loaded_model_keeps_its_offset(tmp_path):
 
 @pytest.mark.parametrize(("words", "offset"), [
     (["model.correspondence.pretrained_size=64"], 0.1),
-    (["model.correspondence.pretrained_size=64", "model.correspondence.position_offset=0"], 0.0),
+    (["model.correspondence.pretrained_size=64", "model.correspondence.position_offset=0"], None),
     ([], None),
     (["model.correspondence.pretrained_size=64", "model.correspondence.registers=4"], None),
 ])  # fmt: skip

@@ -29,7 +29,6 @@ from .layouts import Layout, Plan, Rename, Source, map_names
 from .tensor_files import TensorFiles, open_tensors
 
 TRUNK, EXPERT, ADAPTER, LORA = "trunk.", "expert.", "adapter.", "lora."
-BASES = ("internvl2", "qwen2-vl")
 ALIGN_CORNERS = True  # of CoLVA's copy of RADIO (facts 9)
 MASK_THRESHOLD, POOL_EPSILON = 0.55, 1e-4  # of object masks at inference (facts 8 row 4)
 ADAPTER_RULES = [
@@ -125,7 +124,7 @@ class Colva:
     """A CoLVA that is known to be whole, to be written (``colva_folder.py``).
 
     Attributes:
-        kind: one of :data:`BASES`.
+        kind: one of ``xtuner_lora.FAMILIES``.
         trunk, expert: without memory.
         adapter: without memory.
         lora: what was trained of the trunk, unless it comes merged.
@@ -187,7 +186,7 @@ def plan_training_files(
     Raises:
         CheckpointError: something does not fit.
     """
-    kind = next(base for base in BASES if base in places)
+    kind = next(base for base in xtuner_lora.FAMILIES if base in places)
     folder = places[kind]
     sft = open_tensors(places["colva-sft"], INERT)
     lora = xtuner_lora.read_lora(sft, kind, alpha)

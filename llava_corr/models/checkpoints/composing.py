@@ -22,6 +22,7 @@ from .layouts import Layout, Plan, Source, map_names
 from .tensor_files import TensorFiles
 
 WAY_OUT = "; --rules FILE or --allow-unread for names that the model does not need"
+LAST_WAY_OUT = "; --rules FILE for names that the model surely does not need"  # where others go unread already
 MEND = "name one release for every part of the model, and no part twice"
 
 
@@ -66,7 +67,10 @@ def compose(
             check_finite(parameter, f"{name}.{own}", where=str(getattr(tower, "name_or_path", "") or name))
         model.set_submodule(name, tower)
     wanted = {name: value.shape for name, value in model.state_dict().items() if value.is_meta}
-    plans = [map_names(release.layout, release.files, wanted, WAY_OUT) for release in releases]
+    plans = [
+        map_names(release.layout, release.files, wanted, LAST_WAY_OUT if release.layout.reports else WAY_OUT)
+        for release in releases
+    ]
     new = (*FROM_ZERO, *fresh)
     _refuse_unknown(fresh, wanted)
     _check_whole(plans, wanted, new, fresh)

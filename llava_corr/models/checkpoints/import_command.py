@@ -66,7 +66,6 @@ def run(args: argparse.Namespace) -> int:
     if _is_colva(places):
         if args.out is None:
             raise ConfigError("where to write is not known", where="--out", mend="name a folder with --out")
-        check_target(args.out, {kind: Path(place) for kind, place in places.items() if Path(place).exists()})
         return colva_command.run_colva(args, places)
     colva_command.refuse_options(args, colva_command.OWN, "CoLVA's releases")
     if not args.config:
